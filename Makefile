@@ -1,0 +1,36 @@
+# Two commands set everything up on a fresh machine: make demo, make test. The others build on the same .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check acceptance bench bench-train clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,postgres]" --group dev
+	touch $@
+
+demo: $(READY)  ## the main job, from labelled texts to the margin report
+	$(BIN)/freehold demo
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## what CI runs before the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+acceptance: $(READY)  ## the figures promised on public data sets (needs FREEHOLD_SHARED or ../shared; slow)
+	$(BIN)/python -m pytest tests/acceptance --run-acceptance -s --timeout 3600
+
+bench: bench-train  ## every benchmark
+
+bench-train: $(READY)  ## our training loop against the plain one, in the same run
+	$(BIN)/python bench/train.py
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,86 @@
+"""The composition root: opens a project's state and hands each stage what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from freehold.clock import Clock, SystemClock
+from freehold.errors import DataError
+from freehold.project import Project
+from freehold.registry import Registry, Version
+from freehold.settings import read_environment
+from freehold.store.database import Database
+
+if TYPE_CHECKING:
+    from freehold.data.types import Dataset, Task
+
+__all__ = ["App", "open_app", "open_database"]
+
+
+def open_database(project: Project, environ: Mapping[str, str] | None = None) -> Database:
+    """The project's database: SQLite in its state folder, or FREEHOLD_DATABASE_URL."""
+    url = read_environment("FREEHOLD_DATABASE_URL", environ)
+    return Database.open(url) if url else Database.open_file(project.state / "freehold.db")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A project with its state opened."""
+
+    project: Project
+    database: Database
+    registry: Registry
+    clock: Clock
+
+    def version(self, reference: str | None, *, newest: bool = False) -> Version:
+        """The version a verb names; without a number the live one, or with `newest` the last."""
+        name = reference or self.project.model
+        return self.registry.newest(name) if newest and "@" not in name else self.registry.get(name)
+
+    def read(self, path: Path, *, task: str | None = None, labelled: bool = True) -> Dataset:
+        """A data file with the project's columns; the task is the project's unless given."""
+        from freehold.data.read import read_dataset
+
+        files = self.project.data
+        return read_dataset(
+            path,
+            task=cast("Task", task or self.project.task.kind),
+            text=files.text or None,
+            label=files.label or None,
+            labelled=labelled,
+        )
+
+    def data_path(self, given: Path | None, setting: str) -> Path:
+        """The file named on the command line, else the one in [data]. Raises DataError."""
+        if given is not None:
+            return given
+        named: str = getattr(self.project.data, setting)
+        if not named:
+            raise DataError(
+                f"No {setting} file is named.",
+                hint=f"Give it on the command line, or set {setting} under [data].",
+            )
+        return self.project.root / named
+
+    def dev_of(self, version: Version, given: Path | None = None) -> Dataset | None:
+        """The dev texts that a version was chosen by, if they are still what they were."""
+        if given is not None:
+            return self.read(given, task=version.task)
+        origin = version.lineage["data"]["dev"]
+        path = self.project.root / origin["path"]
+        if not path.is_file():
+            return None
+        data = self.read(path, task=version.task)
+        return data if data.sha256 == origin["sha256"] else None
+
+
+@contextmanager
+def open_app(project: Project, clock: Clock | None = None) -> Iterator[App]:
+    """Open the project's database and registry; closed at the end of the block."""
+    clock = clock or SystemClock()
+    with open_database(project) as database:
+        yield App(project, database, Registry(database, project.state, clock), clock)

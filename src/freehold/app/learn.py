@@ -1,0 +1,251 @@
+"""From a data file to a version and its bundle: train, evaluate, export, predict."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freehold.app import App
+from freehold.errors import ConflictError, NotFoundError
+from freehold.registry import Version
+from freehold.store.files import replacing
+
+if TYPE_CHECKING:
+    from freehold.data.types import Dataset
+    from freehold.evaluate.report import Evaluation
+    from freehold.export.report import ExportReport
+    from freehold.train.finetune import FitResult
+    from freehold.train.progress import Progress
+    from freehold.train.recipe import Recipe
+
+__all__ = ["Predicted", "Trained", "evaluate", "export", "predict", "recipe_of", "train"]
+
+_HOUR = Decimal(3600)
+
+
+def recipe_of(app: App, **knobs: Any) -> Recipe:
+    """The recipe of [train] in freehold.toml; a knob that is not None replaces its setting."""
+    from freehold.train.recipe import Recipe
+
+    settings = app.project.train
+    chosen: dict[str, Any] = {}
+    for name in settings.__slots__:
+        given = knobs.get(name)
+        # 0 in freehold.toml stands for "the recipe's own choice".
+        value = given if given is not None else getattr(settings, name)
+        if given is not None or value not in (0, 0.0) or name == "seed":
+            chosen[name] = value
+    return Recipe(**chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What `train` made: the registered version (None if stopped before the first epoch ended)."""
+
+    version: Version | None
+    fit: FitResult
+    run: Path
+
+
+def train(
+    app: App,
+    *,
+    train_data: Dataset,
+    dev_data: Dataset,
+    recipe: Recipe,
+    model: str,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Fine-tune, calibrate on dev, register a candidate with its lineage and its measured cost."""
+    from freehold.train.finetune import fit
+
+    run = app.project.state / "runs" / model
+    with _alone(run):
+        result = fit(train_data, dev_data, recipe, run, on_progress=on_progress, resume=resume)
+        if result.epochs == 0:
+            return Trained(None, result, run)
+        temperature = _temperature(dev_data, _logits(result.path, dev_data), result.labels)
+        version = _register(app, model, train_data, dev_data, recipe, result, temperature)
+        if not result.interrupted:
+            shutil.rmtree(run, ignore_errors=True)
+    return Trained(version, result, run)
+
+
+def evaluate(app: App, version: Version, data: Dataset, *, seed: int = 0) -> Evaluation:
+    """Score a version on labelled texts, with the weights as they were trained."""
+    from freehold.evaluate.report import evaluate as score
+
+    logits = _logits(app.registry.checkpoint(version), data)
+    return score(data, logits, list(version.labels), temperature=version.temperature, seed=seed)
+
+
+def export(
+    app: App,
+    version: Version,
+    *,
+    dev: Dataset | None,
+    precision: str = "auto",
+    out: Path | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> tuple[ExportReport, Path]:
+    """Make the version's bundle and register it; returns the report and the bundle's folder."""
+    from freehold.export.bundle import export as make
+
+    if out is not None and out.exists():
+        raise ConflictError(f"{out} is already there.", hint="Name a folder that is not.")
+    with tempfile.TemporaryDirectory(dir=app.project.state, prefix=".export-") as folder:
+        report = make(
+            app.registry.checkpoint(version),
+            Path(folder) / "bundle",
+            model=version.model,
+            version=version.version,
+            temperature=version.temperature,
+            dev=dev,
+            precision=precision,
+            threads=app.project.serve.threads or None,
+            on_step=on_step,
+        )
+        app.registry.add_bundle(
+            version,
+            report.bundle,
+            engine=report.engine,
+            precision=report.precision,
+            report=report.document(),
+        )
+    bundle = app.registry.bundle_folder(version)
+    if out is not None:
+        shutil.copytree(bundle, out)
+    return report, out or bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    n: int
+    seconds: float
+    engine: str
+
+
+def predict(app: App, version: Version, file: Path, out: Path) -> Predicted:
+    """One JSON line an input, in order, written whole or not at all. The bundle answers;
+    without one it is made first."""
+    import msgspec
+
+    from freehold.serve.engine import Engine
+    from freehold.serve.predict import predict as answers
+
+    data = app.read(file, task=version.task, labelled=False)
+    try:
+        folder = app.registry.bundle_folder(version)
+    except NotFoundError:  # not exported yet
+        _, folder = export(app, version, dev=app.dev_of(version))
+    engine = Engine.open(folder, threads=app.project.serve.threads or None)
+    start = app.clock.monotonic()
+    count = 0
+    with replacing(out) as beside, beside.open("wb") as lines:
+        for answer in answers(engine, data.examples):
+            lines.write(msgspec.json.encode(answer) + b"\n")
+            count += 1
+    return Predicted(count, app.clock.monotonic() - start, engine.meta.engine)
+
+
+def _register(
+    app: App,
+    model: str,
+    train_data: Dataset,
+    dev_data: Dataset,
+    recipe: Recipe,
+    result: FitResult,
+    temperature: float,
+) -> Version:
+    seconds = Decimal(str(round(result.seconds, 3)))
+    costs = app.project.costs
+    labelled = len(train_data) + len(dev_data)
+    return app.registry.add(
+        model=model,
+        task=result.task,
+        labels=tuple(result.labels),
+        folder=result.path,
+        lineage={
+            "base": recipe.base,
+            "recipe": recipe.document(),
+            "seed": recipe.seed,
+            "parent": None,
+            "data": {
+                name: _origin(app, data)
+                for name, data in (("train", train_data), ("dev", dev_data))
+            },
+        },
+        metrics={
+            result.score_name: result.score,
+            "n": len(dev_data),
+            "temperature": temperature,
+            "examples_per_second": result.examples_per_second,
+            "epochs": result.epochs,
+            "interrupted": result.interrupted,
+        },
+        train_seconds=float(seconds),
+        examples=labelled,
+        train_cost=costs.machine_per_hour * seconds / _HOUR,
+        label_cost=costs.label_each * labelled,
+        currency=app.project.currency,
+    )
+
+
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    """Hold the run's folder: two trainings of one model at once would mix their files."""
+    import fcntl
+
+    run.parent.mkdir(parents=True, exist_ok=True)
+    with (run.parent / f".{run.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConflictError(
+                f"{run.name} is being trained by another process.",
+                hint="Wait for it, or train under another --name.",
+            ) from error
+        yield
+
+
+def _logits(checkpoint: Path, data: Dataset) -> list[Any]:
+    from freehold.train.predict import logits
+
+    return logits(checkpoint, data.examples)
+
+
+def _temperature(data: Dataset, logits: list[Any], labels: list[str]) -> float:
+    """The temperature fitted on dev: over texts, or over all words of all sentences."""
+    import numpy as np
+
+    from freehold.data.types import Example
+    from freehold.evaluate.calibrate import fit_temperature
+
+    place = {label: number for number, label in enumerate(labels)}
+    gold: list[str] = []
+    for example in data.examples:
+        if isinstance(example, Example):
+            gold.append(example.label or "")
+        else:
+            gold.extend(example.tags or ())
+    rows = np.concatenate([np.atleast_2d(row) for row in logits])
+    known = np.array([label in place for label in gold])
+    if not known.any():
+        return 1.0
+    targets = np.array([place.get(label, 0) for label in gold])
+    return fit_temperature(rows[known], targets[known])
+
+
+def _origin(app: App, data: Dataset) -> dict[str, Any]:
+    """What identifies a data file; the path is relative to the project where it lies inside it."""
+    path = data.path.resolve()
+    inside = path.is_relative_to(app.project.root)
+    shown = path.relative_to(app.project.root) if inside else path
+    return {"path": shown.as_posix(), "sha256": data.sha256, "rows": len(data)}

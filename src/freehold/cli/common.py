@@ -1,0 +1,116 @@
+"""What every verb shares: --json and --project, one document on stdout, a sentence on an error."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from freehold.errors import FreeholdError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from freehold.project import Project
+
+__all__ = ["Output", "project_of", "verb"]
+
+
+@dataclass
+class Output:
+    """Where a verb writes: progress on stderr, results on stdout; with --json stdout holds exactly
+    one JSON document and `show` is silent."""
+
+    json: bool
+    folder: Path
+    exit_code: int = 0
+    _document: Any = field(default=None, repr=False)
+
+    @functools.cached_property
+    def console(self) -> Console:
+        from rich.console import Console
+
+        return Console(highlight=False)
+
+    @functools.cached_property
+    def err(self) -> Console:
+        """Standard error: progress and remarks."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Print results for a person; nothing with --json."""
+        if not self.json:
+            self.console.print(*renderables)
+
+    def remark(self, text: str) -> None:
+        """A line beside the result, on stderr in both modes."""
+        self.err.print(text, markup=False, style="dim")
+
+    def document(self, value: Any) -> None:
+        """The verb's JSON document: a dict of plain values, msgspec-encodable."""
+        self._document = value
+
+    def flush(self) -> None:
+        if self.json and self._document is not None:
+            import msgspec
+
+            encoded = msgspec.json.format(msgspec.json.encode(self._document), indent=2)
+            sys.stdout.write(encoded.decode() + "\n")
+            sys.stdout.flush()
+
+
+def project_of(output: Output) -> Project:
+    """The project of the folder the verb runs in (or of --project)."""
+    from freehold.project import find_project
+    from freehold.project_file import load_project
+
+    return load_project(find_project(output.folder.resolve()))
+
+
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a click command --json and --project; errors become a sentence and exit code 1."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+    @click.option(
+        "--project",
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        default=Path(),
+        show_default="this folder",
+        help="The folder of freehold.toml, or one below it.",
+    )
+    @functools.wraps(function)
+    def wrapped(*args: Any, as_json: bool, folder: Path, **options: Any) -> None:
+        output = Output(as_json, folder)
+        with _errors(output):
+            function(output, *args, **options)
+        output.flush()
+        if output.exit_code:
+            raise SystemExit(output.exit_code)
+
+    return wrapped
+
+
+@contextmanager
+def _errors(output: Output) -> Iterator[None]:
+    try:
+        yield
+    except FreeholdError as error:
+        if output.json:
+            output.document({"error": error.message, "hint": error.hint})
+            output.flush()
+        output.err.print(f"freehold: {error.message}", markup=False, style="red")
+        if error.hint:
+            output.err.print(error.hint, markup=False)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        output.err.print("freehold: stopped.", markup=False)
+        raise SystemExit(1) from None

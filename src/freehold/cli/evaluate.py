@@ -1,0 +1,48 @@
+"""`freehold evaluate`: scores of a version with intervals, as table, JSON and HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from freehold.cli.common import Output, project_of, verb
+
+
+@click.command("evaluate")
+@click.argument("model", required=False)
+@click.option("--data", "file", type=click.Path(path_type=Path), help="Labelled texts.")
+@click.option("--html", type=click.Path(path_type=Path), help="Where to write the report page.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the intervals.")
+@verb
+def command(
+    output: Output, model: str | None, file: Path | None, html: Path | None, seed: int
+) -> None:
+    """Score MODEL (bank, or bank@2) on labelled texts; the dev file by default."""
+    from freehold.app import open_app
+    from freehold.app.learn import evaluate
+    from freehold.cli.progress import steps
+    from freehold.evaluate.html import render
+    from freehold.evaluate.terminal import render as table
+    from freehold.store.files import write_text
+
+    project = project_of(output)
+    with open_app(project) as app:
+        version = app.version(model)
+        data = app.read(app.data_path(file, "dev"), task=version.task)
+        with steps(output.err) as step:
+            step(f"scoring {version.name} on {len(data):,} examples of {data.path.name}")
+            evaluation = evaluate(app, version, data, seed=seed)
+        page = html or project.root / "reports" / f"{version.name}-{data.path.stem}.html"
+        write_text(page, render(evaluation, title=f"{version.name} on {data.path.name}"))
+    output.document(
+        {
+            "model": version.model,
+            "version": version.version,
+            "data": data.path.name,
+            "report": str(page),
+            **evaluation.document(),
+        }
+    )
+    output.show(table(evaluation))
+    output.show(f"The report: {page}")

@@ -1,0 +1,36 @@
+"""`freehold models`: the versions of every model, their stages, scores and costs."""
+
+from __future__ import annotations
+
+import click
+
+from freehold.cli.common import Output, project_of, verb
+
+
+@click.command("models")
+@verb
+def command(output: Output) -> None:
+    """List versions with stage, dev score, training time and cost."""
+    from rich.table import Table
+
+    from freehold.app import open_app
+
+    with open_app(project_of(output)) as app:
+        versions = app.registry.all()
+    output.document({"versions": [version.document() for version in versions]})
+    if not versions:
+        output.show("No versions yet: run `freehold train`.")
+        return
+    table = Table("version", "task", "stage", "dev score", "trained", "cost", "from")
+    for version in versions:
+        score = next(
+            (f"{k} {v:.4f}" for k, v in version.metrics.items() if k in ("accuracy", "entity_f1")),
+            "",
+        )
+        cost = version.train_cost + version.label_cost
+        stage = "[bold green]live[/]" if version.stage == "live" else version.stage
+        base = str(version.lineage.get("base", ""))
+        seconds = f"{version.train_seconds:.0f} s"
+        money = f"{cost:.2f} {version.currency}"
+        table.add_row(version.name, version.task, stage, score, seconds, money, base)
+    output.show(table)

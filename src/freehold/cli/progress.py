@@ -1,0 +1,76 @@
+"""Progress as people see it: training with loss, score, speed, time left; steps of other verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+if TYPE_CHECKING:
+    from freehold.train.progress import Progress as TrainProgress
+
+__all__ = ["steps", "training_bar"]
+
+
+@contextmanager
+def training_bar(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
+    """A callback for `fit` that draws one bar and prints a line an epoch."""
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    seen: list[int] = [0]
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        line = bar.add_task("train", total=None, epoch="…", text="reading")
+
+        def draw(progress: TrainProgress) -> None:
+            score = "" if progress.best is None else f"  best dev {progress.best:.4f}"
+            text = (
+                f"loss {progress.loss:.3f}{score}  "
+                f"{progress.examples_per_second:,.0f} examples/s  "
+                f"{_duration(progress.seconds_left)} left"
+            )
+            epoch = f"{progress.epoch}/{progress.epochs}"
+            bar.update(line, completed=progress.step, total=progress.steps, epoch=epoch, text=text)
+            if progress.score is not None and progress.epoch > seen[0]:
+                seen[0] = progress.epoch
+                console.print(
+                    f"epoch {epoch}: loss {progress.loss:.3f}, dev {progress.score:.4f}",
+                    style="dim",
+                )
+
+        yield draw
+
+
+@contextmanager
+def steps(console: Console) -> Iterator[Callable[[str], None]]:
+    """A callback that names the step under way beside a spinner and the time it takes."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        line = bar.add_task("starting", total=None)
+
+        def step(text: str) -> None:
+            bar.update(line, description=text)
+            if not console.is_terminal:
+                console.print(text, style="dim", markup=False)
+
+        yield step
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    return f"{minutes}:{rest:02d}"

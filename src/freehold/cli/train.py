@@ -1,0 +1,94 @@
+"""`freehold train`: fine-tune an encoder and register a version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from freehold.cli.common import Output, project_of, verb
+
+
+@click.command("train")
+@click.option("--data", "train_file", type=click.Path(path_type=Path), help="Labelled texts.")
+@click.option(
+    "--dev", "dev_file", type=click.Path(path_type=Path), help="Labelled texts kept aside."
+)
+@click.option("--name", help="The model's name; the project's by default.")
+@click.option("--task", type=click.Choice(["text-classification", "token-classification"]))
+@click.option("--base", help="Encoder to start from: minilm, a folder, or a hub id.")
+@click.option("--epochs", type=click.IntRange(min=1))
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
+@click.option("--batch-tokens", type=click.IntRange(min=16))
+@click.option("--max-length", type=click.IntRange(min=8))
+@click.option("--class-weights", type=click.Choice(["none", "balanced"]))
+@click.option("--patience", type=click.IntRange(min=1))
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
+@click.option("--threads", type=click.IntRange(min=1))
+@click.option("--seed", type=int)
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@verb
+def command(
+    output: Output,
+    train_file: Path | None,
+    dev_file: Path | None,
+    name: str | None,
+    task: str | None,
+    resume: bool,
+    **knobs: Any,
+) -> None:
+    """Fine-tune on labelled texts; the best epoch by dev score becomes a new version."""
+    from freehold.app import open_app
+    from freehold.app.learn import recipe_of, train
+    from freehold.cli.progress import training_bar
+
+    project = project_of(output)
+    with open_app(project) as app:
+        train_data = app.read(app.data_path(train_file, "train"), task=task)
+        dev_data = app.read(app.data_path(dev_file, "dev"), task=task or train_data.task)
+        for data in (train_data, dev_data):
+            columns = ", ".join(f"{role}={column}" for role, column in data.columns.items())
+            how = "inferred" if data.inferred else "given"
+            output.remark(f"{data.path.name}: {len(data):,} examples ({columns}; {how})")
+        with training_bar(output.err) as bar:
+            trained = train(
+                app,
+                train_data=train_data,
+                dev_data=dev_data,
+                recipe=recipe_of(app, **knobs),
+                model=name or project.model,
+                resume=resume,
+                on_progress=bar,
+            )
+    fit, version = trained.fit, trained.version
+    if fit.interrupted:
+        output.exit_code = 1
+        output.remark(f"Stopped; go on with `freehold train --resume` (state in {trained.run}).")
+    if version is None:
+        output.document({"error": "stopped before the first epoch ended", "hint": "--resume"})
+        return
+    cost = version.train_cost
+    output.document(
+        {
+            "model": version.model,
+            "version": version.version,
+            "task": version.task,
+            "metrics": version.metrics,
+            "seconds": version.train_seconds,
+            "examples_per_second": fit.examples_per_second,
+            "cost": {
+                "training": f"{cost:f}",
+                "labelling": f"{version.label_cost:f}",
+                "currency": version.currency,
+            },
+        }
+    )
+    output.show(
+        f"[bold]{version.name}[/bold]: dev {fit.score_name} {fit.score:.4f} on {len(dev_data):,}; "
+        f"{fit.epochs} epochs in {version.train_seconds:.0f} s, "
+        f"{fit.examples_per_second:,.0f} examples/s; "
+        f"cost {cost:.4f} {version.currency} of machine, "
+        f"{version.label_cost:.2f} {version.currency} of labels."
+    )
+    output.show(f"Next: freehold evaluate {version.name} && freehold export {version.name}")

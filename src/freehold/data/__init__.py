@@ -1,0 +1,1 @@
+"""Data: read any file, check it, describe it."""

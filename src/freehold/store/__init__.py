@@ -1,0 +1,1 @@
+"""Store: one database behind one small connector, and files by their content."""

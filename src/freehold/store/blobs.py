@@ -1,0 +1,98 @@
+"""Files by their content: stored once under their sha256, verified when they are taken out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from freehold.errors import IntegrityError, StoreError
+
+__all__ = ["Blob", "BlobStore", "sha256_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    sha256: str
+    size: int  # bytes
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class BlobStore:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, sha256: str) -> Path:
+        return self.folder / sha256[:2] / sha256
+
+    def put(self, source: Path) -> Blob:
+        """Copy a file in; the same content twice is one blob. Raises StoreError on a full disk."""
+        digest, size = sha256_of(source), source.stat().st_size
+        target = self.path(digest)
+        if not (target.is_file() and target.stat().st_size == size):
+            beside: Path | None = None
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                handle, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
+                os.close(handle)
+                beside = Path(name)
+                shutil.copyfile(source, beside)
+                with beside.open("rb") as file:
+                    os.fsync(file.fileno())
+                beside.chmod(0o444)
+                beside.replace(target)
+            except OSError as error:
+                if beside is not None:
+                    beside.unlink(missing_ok=True)
+                raise StoreError(
+                    f"{source.name} could not be stored: {error.strerror}.",
+                    hint="Make room on the disk and run the command again; nothing was recorded.",
+                ) from error
+        return Blob(digest, size)
+
+    def put_folder(self, folder: Path) -> dict[str, Blob]:
+        """Every file in a folder by its name relative to it, in order of name."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): self.put(path) for path in files}
+
+    def materialise(self, files: Mapping[str, Blob], target: Path) -> Path:
+        """Lay the files out in `target` (hard links where possible); each is verified first."""
+        if target.is_dir() and self._complete(files, target):
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
+        try:
+            for name, blob in files.items():
+                source = self.path(blob.sha256)
+                if not source.is_file() or sha256_of(source) != blob.sha256:
+                    raise IntegrityError(
+                        f"The stored file {name} is missing or not what was recorded for it.",
+                        hint="Restore the blobs folder from a backup, or train and export again.",
+                    )
+                (beside / name).parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(source, beside / name)
+                except OSError:
+                    shutil.copyfile(source, beside / name)
+            if target.exists():
+                shutil.rmtree(target)
+            beside.chmod(0o755)
+            beside.replace(target)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return target
+
+    def _complete(self, files: Mapping[str, Blob], target: Path) -> bool:
+        found = {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()}
+        return found == set(files) and all(
+            (target / name).stat().st_size == blob.size and sha256_of(target / name) == blob.sha256
+            for name, blob in files.items()
+        )

@@ -1,0 +1,195 @@
+"""The one connector: opens SQLite or PostgreSQL, keeps the schema up to date, names its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from freehold.errors import FreeholdError, MissingDependencyError, StoreError
+from freehold.store import schema
+
+__all__ = ["Database"]
+
+_BUSY_MS = 15_000
+
+
+class Database:
+    """A pool of connections: `write` is one transaction (SQLite: one writer at a time), `read` sees
+    one consistent state."""
+
+    def __init__(self, engine: Engine, where: str) -> None:
+        self._engine = engine
+        self.where = where
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True) -> Self:
+        """Connect by URL: `sqlite:///PATH` or `postgresql://…`. Raises StoreError."""
+        engine = _engine(url)
+        database = cls(engine, sa.make_url(url).render_as_string(hide_password=True))
+        try:
+            database._upgrade(create=create)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @classmethod
+    def open_file(cls, path: Path) -> Self:
+        """The SQLite database in a file, made if it is not there."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path.parent} cannot be made: {error.strerror}.") from error
+        return cls.open(f"sqlite:///{path}")
+
+    @property
+    def dialect(self) -> str:
+        """sqlite or postgresql."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed at the end of the block, rolled back on any exception."""
+        with self._translated(), self._engine.begin() as connection:
+            if self.dialect == "sqlite":
+                # The lock is taken first: a reader that turned writer could not wait for it.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view; changes made through it are rolled back."""
+        with self._translated(), self._engine.connect() as connection:
+            if self.dialect == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin() as transaction:
+                if self.dialect == "sqlite":
+                    connection.exec_driver_sql("BEGIN")
+                yield connection
+                transaction.rollback()
+
+    def insert_new(self, table: sa.Table) -> Any:
+        """INSERT … ON CONFLICT DO NOTHING in this database's dialect."""
+        if self.dialect == "sqlite":
+            from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+            return sqlite_insert(table).on_conflict_do_nothing()
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        return postgres_insert(table).on_conflict_do_nothing()
+
+    def lock(self, connection: Connection, name: str) -> None:
+        """Hold a named lock until the transaction ends (SQLite's writer excludes others anyway)."""
+        if self.dialect == "postgresql":
+            connection.execute(
+                sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
+            )
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """The driver's errors as a StoreError; our own pass."""
+        try:
+            yield
+        except FreeholdError:
+            raise
+        except (OperationalError, InterfaceError) as error:
+            raise StoreError(
+                f"The database {self.where} refused or did not answer: {_reason(error)}.",
+                hint="Check that it is running, reachable and has room; nothing was recorded.",
+            ) from error
+        except (DBAPIError, SQLAlchemyError) as error:
+            raise StoreError(
+                f"The database {self.where} refused the change: {_reason(error)}."
+            ) from error
+
+    def _upgrade(self, *, create: bool) -> None:
+        """Bring the schema to HEAD; Alembic is loaded only when there is something to do."""
+        with self._translated():
+            found = self._revision()
+            if found == schema.HEAD:
+                return
+            if found is None and not create:
+                raise StoreError(f"There is no Freehold database at {self.where}.")
+            from freehold.store.migrate import upgrade
+
+            upgrade(self._engine)
+
+    def _revision(self) -> str | None:
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            found: str | None = connection.scalar(
+                sa.text("SELECT version_num FROM alembic_version")
+            )
+            return found
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = sa.make_url(url)
+    except SQLAlchemyError as error:
+        raise StoreError(
+            "FREEHOLD_DATABASE_URL is not a database URL.",
+            hint="Write postgresql://USER:PASSWORD@HOST:5432/NAME, or leave it empty for SQLite.",
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        engine = sa.create_engine(
+            parsed,
+            poolclass=QueuePool,
+            pool_size=8,
+            connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
+        )
+        event.listen(engine, "connect", _configure_sqlite)
+        return engine
+    if backend == "postgresql":
+        try:
+            import pg8000  # noqa: F401 - only whether it is there
+        except ImportError as error:
+            raise MissingDependencyError("pg8000", "postgres", "PostgreSQL") from error
+        options: dict[str, Any] = {"timeout": 10}
+        socket = parsed.query.get("host")
+        if isinstance(socket, str) and socket.startswith("/"):
+            # libpq's way to name a folder with a Unix socket; this driver wants the socket itself.
+            options["unix_sock"] = f"{socket}/.s.PGSQL.{parsed.port or 5432}"
+            parsed = parsed.difference_update_query(["host"])
+        parsed = parsed.set(drivername="postgresql+pg8000")
+        return sa.create_engine(parsed, pool_pre_ping=True, pool_size=8, connect_args=options)
+    raise StoreError(
+        f"{backend} is not a database that Freehold knows.", hint="Use PostgreSQL or SQLite."
+    )
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    """Durable before it is acknowledged: write-ahead log, synced at every commit."""
+    connection.isolation_level = None  # we send BEGIN ourselves
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, "orig", None) or error
+    arguments = getattr(cause, "args", ())
+    if arguments and isinstance(arguments[0], dict):  # pg8000 gives the server's fields
+        return str(arguments[0].get("M", arguments[0]))
+    return str(cause).splitlines()[0].rstrip(".") if str(cause) else type(cause).__name__

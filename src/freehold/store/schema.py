@@ -1,0 +1,210 @@
+"""Every table. Times are ISO 8601 texts in UTC and documents canonical JSON texts, so that SQLite
+and PostgreSQL hold the same bytes; amounts are integer minor units, rates are decimal texts."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = [
+    "HEAD",
+    "answers",
+    "api_keys",
+    "bundles",
+    "customers",
+    "entries",
+    "invoices",
+    "metadata",
+    "postings",
+    "served",
+    "stage_changes",
+    "subscriptions",
+    "usage_events",
+    "versions",
+]
+
+HEAD = "0001"
+"""The newest migration; a test holds it equal to Alembic's own head."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only where the column's type is exactly INTEGER.
+_Big = BigInteger().with_variant(Integer, "sqlite")
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("stage", Text, nullable=False),  # candidate, live, retired
+    Column("created_at", Text, nullable=False),
+    Column("labels", Text, nullable=False),  # JSON list
+    Column("lineage", Text, nullable=False),  # JSON: base, data, recipe, seed, parent
+    Column("metrics", Text, nullable=False),  # JSON: score on dev, temperature, …
+    Column("train_ms", _Big, nullable=False),  # wall time of training
+    Column("examples", _Big, nullable=False),  # labelled examples learnt from
+    Column("train_cost", Text, nullable=False),  # decimal, major units
+    Column("label_cost", Text, nullable=False),  # decimal, major units
+    Column("currency", Text, nullable=False),
+    Column("files", Text, nullable=False),  # JSON: name -> {sha256, size}
+    PrimaryKeyConstraint("model", "version"),
+)
+
+bundles = Table(
+    "bundles",
+    metadata,
+    Column("id", _Big, primary_key=True, autoincrement=True),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("precision", Text, nullable=False),
+    Column("report", Text, nullable=False),  # JSON
+    Column("files", Text, nullable=False),  # JSON: name -> {sha256, size}
+    Index("ix_bundles_of", "model", "version"),
+)
+
+stage_changes = Table(
+    "stage_changes",
+    metadata,
+    Column("id", _Big, primary_key=True, autoincrement=True),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("from_stage", Text, nullable=False),
+    Column("to_stage", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("reason", Text, nullable=False),  # promote, rollback
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at", Text, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("customer_id", Text, ForeignKey("customers.id"), nullable=False, index=True),
+    Column("prefix", Text, nullable=False),  # the part that may be shown
+    Column("digest", Text, nullable=False, unique=True),  # sha256 of the whole key
+    Column("created_at", Text, nullable=False),
+    Column("revoked_at", Text),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("customer_id", Text, ForeignKey("customers.id"), nullable=False, index=True),
+    Column("plan", Text, nullable=False),
+    Column("terms", Text, nullable=False),  # JSON: the plan as it was when it was taken
+    Column("starts_at", Text, nullable=False),
+    Column("ends_at", Text),  # exclusive
+)
+
+usage_events = Table(
+    "usage_events",
+    metadata,
+    Column("id", _Big, primary_key=True, autoincrement=True),
+    Column("customer_id", Text, ForeignKey("customers.id"), nullable=False),
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("key_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("inputs", _Big, nullable=False),
+    Column("tokens", _Big, nullable=False),
+    Column("compute_us", _Big, nullable=False),  # its share of the batches' measured time
+    Column("at", Text, nullable=False),
+    Index("ix_usage_events_customer_at", "customer_id", "at"),
+    Index("ix_usage_events_version", "model", "version"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("customer_id", Text, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    Column("payload_digest", Text, nullable=False),  # sha256 of path and body
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("body", LargeBinary, nullable=False),  # the answer as it was sent
+    Column("at", Text, nullable=False),
+    PrimaryKeyConstraint("customer_id", "idempotency_key"),
+)
+
+served = Table(
+    "served",
+    metadata,
+    Column("id", _Big, primary_key=True, autoincrement=True),
+    Column("server", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("requests", _Big, nullable=False),
+    Column("inputs", _Big, nullable=False),
+    Column("tokens", _Big, nullable=False),
+    Column("compute_us", _Big, nullable=False),
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("id", _Big, primary_key=True, autoincrement=True),
+    Column("number", Text, nullable=False, unique=True),
+    Column("customer_id", Text, ForeignKey("customers.id"), nullable=False),
+    Column("period", Text, nullable=False),  # YYYY-MM
+    Column("sequence", Integer, nullable=False),  # 1, 2, … within the customer's period
+    Column("kind", Text, nullable=False),  # interim, final
+    Column("currency", Text, nullable=False),
+    Column("net_minor", _Big, nullable=False),
+    Column("tax_minor", _Big, nullable=False),
+    Column("total_minor", _Big, nullable=False),
+    Column("units", _Big, nullable=False),  # inputs newly covered by this invoice
+    Column("document", Text, nullable=False),  # canonical JSON
+    Column("digest", Text, nullable=False),  # sha256 of the document
+    Column("closed_at", Text, nullable=False),
+    UniqueConstraint("customer_id", "period", "sequence"),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("id", _Big, primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False, unique=True),  # what was booked, so that it is booked once
+    Column("at", Text, nullable=False),
+    Column("description", Text, nullable=False),
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("id", _Big, primary_key=True, autoincrement=True),
+    Column("entry_id", _Big, ForeignKey("entries.id"), nullable=False, index=True),
+    Column("account", Text, nullable=False, index=True),
+    Column("customer_id", Text),
+    Column("amount_minor", _Big, nullable=False),  # debit positive, credit negative
+    Column("currency", Text, nullable=False),
+    Column("units", _Big, nullable=False),  # inputs that the amount pays for
+)
