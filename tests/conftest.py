@@ -12,6 +12,10 @@ import pytest
 from freehold.store.database import Database
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-acceptance", action="store_true", help="Run tests/acceptance too.")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with public data sets and encoders, beside the repository or at FREEHOLD_SHARED."""

@@ -19,7 +19,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from freehold.train.progress import Progress as TrainProgress
 
-__all__ = ["steps", "training_bar"]
+__all__ = ["steps", "training_bar", "training_text"]
 
 
 @contextmanager
@@ -36,14 +36,14 @@ def training_bar(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
         line = bar.add_task("train", total=None, epoch="…", text="reading")
 
         def draw(progress: TrainProgress) -> None:
-            score = "" if progress.best is None else f"  best dev {progress.best:.4f}"
-            text = (
-                f"loss {progress.loss:.3f}{score}  "
-                f"{progress.examples_per_second:,.0f} examples/s  "
-                f"{_duration(progress.seconds_left)} left"
-            )
             epoch = f"{progress.epoch}/{progress.epochs}"
-            bar.update(line, completed=progress.step, total=progress.steps, epoch=epoch, text=text)
+            bar.update(
+                line,
+                completed=progress.step,
+                total=progress.steps,
+                epoch=epoch,
+                text=training_text(progress),
+            )
             if progress.score is not None and progress.epoch > seen[0]:
                 seen[0] = progress.epoch
                 console.print(
@@ -69,6 +69,15 @@ def steps(console: Console) -> Iterator[Callable[[str], None]]:
                 console.print(text, style="dim", markup=False)
 
         yield step
+
+
+def training_text(progress: TrainProgress) -> str:
+    """Loss, best score so far, speed and time left in one line."""
+    score = "" if progress.best is None else f"  best dev {progress.best:.4f}"
+    return (
+        f"loss {progress.loss:.3f}{score}  {progress.examples_per_second:,.0f} examples/s  "
+        f"{_duration(progress.seconds_left)} left"
+    )
 
 
 def _duration(seconds: float) -> str:

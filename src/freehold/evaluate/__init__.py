@@ -1,0 +1,1 @@
+"""Evaluate: what a model gets right, how sure that is, how far its confidence can be trusted."""

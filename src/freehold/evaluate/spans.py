@@ -1,0 +1,80 @@
+"""Entities out of tags: where each begins and ends, by the rules of the CoNLL-2003 scorer.
+
+The rules are those of `conlleval` (Tjong Kim Sang and De Meulder 2003, "Introduction to the
+CoNLL-2003 shared task", section 2.4), which are seqeval's too when it is given no scheme: an
+`I-X` that follows no entity of type X begins one, rather than being ignored as the strict IOB2
+scheme would have it. A model that forgets a `B-` is then charged for wrong borders only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["OUTSIDE", "Spans", "entity_type", "find_spans"]
+
+OUTSIDE = "O"
+_PREFIXES = ("B", "I", "E", "S")  # BIO, and the end and single marks of BIOES
+_UNTYPED = "_"  # the type of a bare "B" or "I", as seqeval names it
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Spans:
+    """The entities of many sentences laid end to end; at most one begins at a word.
+
+    All three arrays have shape (entities,): the flat index of the first and of the last word, and
+    the index of the type.
+    """
+
+    start: IntArray
+    end: IntArray
+    type: IntArray
+
+
+def entity_type(tag: str) -> str | None:
+    """The type a tag names: "PER" for "B-PER", None for "O", itself for a tag without a prefix."""
+    return _parts(tag)[1]
+
+
+def _parts(tag: str) -> tuple[str, str | None]:
+    """Prefix and type of a tag; a word of an unprefixed tag counts as inside its entity."""
+    if tag == OUTSIDE:
+        return OUTSIDE, None
+    prefix, dash, kind = tag.partition("-")
+    if prefix not in _PREFIXES:
+        return "I", tag
+    return prefix, kind if dash and kind else _UNTYPED
+
+
+def find_spans(
+    tags: IntArray, sentences: IntArray, names: Sequence[str], types: Sequence[str]
+) -> Spans:
+    """The entities in `tags` (words,), indices into `names`; an entity never crosses a sentence.
+
+    `sentences` (words,) holds each word's sentence, in ascending order; `types` the entity types by
+    index, at least those of the tags that occur.
+    """
+    parts = [_parts(name) for name in names]
+    index = {kind: position for position, kind in enumerate(types)}
+    prefix = np.array([p for p, _ in parts])[tags]
+    kind = np.array([index.get(k, -1) if k else -1 for _, k in parts], dtype=np.int64)[tags]
+    inside = prefix != OUTSIDE
+    # a word goes on with the entity before it unless one of these breaks it
+    goes_on = np.zeros(len(tags), dtype=bool)
+    goes_on[1:] = (
+        inside[1:]
+        & inside[:-1]
+        & (sentences[1:] == sentences[:-1])
+        & (kind[1:] == kind[:-1])
+        & ~np.isin(prefix[1:], ("B", "S"))
+        & ~np.isin(prefix[:-1], ("E", "S"))
+    )
+    first = inside & ~goes_on
+    last = inside & ~np.append(goes_on[1:], False)[: len(tags)]
+    start = np.flatnonzero(first)
+    return Spans(start, np.flatnonzero(last), kind[start])
