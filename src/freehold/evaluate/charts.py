@@ -6,6 +6,7 @@ Every text that ends up in a chart goes through `esc`.
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -118,7 +119,8 @@ def _cells(
             share = count / int(support[gold])
             x, y = margin + column * cell, margin + row * cell
             right = gold == answer
-            depth = 0.12 + 0.88 * share if right else min(1.0, 0.22 + 1.2 * share)
+            # rare errors must still be seen beside frequent ones: a square root lifts them
+            depth = 0.12 + 0.88 * (share if right else math.sqrt(share))
             told = f"{labels[gold]} answered as {labels[answer]}: {count:,} of {support[gold]:,}"
             parts.append(
                 f'<rect class="{"right" if right else "wrong"}" x="{x + 0.5}" y="{y + 0.5}" '
@@ -137,7 +139,8 @@ def _cells(
 def reliability_diagram(measured: Reliability, title: str) -> str:
     """Accuracy a bin of confidence beside the diagonal of perfect calibration, counts beneath.
 
-    The outlined part of a bar is the gap between its accuracy and its mean confidence.
+    The gap between a bin's accuracy and its mean confidence has a colour of its own: over the bar
+    where the model is too sure, the bar's own top where it is not sure enough.
     """
     left, top, side, below = 40, 12, 300, 56
     most = max(one.n for one in measured.bins)
@@ -148,7 +151,7 @@ def reliability_diagram(measured: Reliability, title: str) -> str:
         x, width = left + one.low * side + 1, (one.high - one.low) * side - 2
         bottom = top + side
         accuracy, confidence = bottom - one.accuracy * side, bottom - one.confidence * side
-        over = one.confidence > one.accuracy
+        over, lower = one.confidence > one.accuracy, max(accuracy, confidence)
         bar = below * one.n / most
         told = (
             f"confidence {one.low:.2f} to {one.high:.2f}: {one.n:,} answers, "
@@ -156,8 +159,8 @@ def reliability_diagram(measured: Reliability, title: str) -> str:
         )
         parts.append(
             f"<g><title>{told}</title>"
-            f'<rect class="accuracy" x="{x:.1f}" y="{accuracy:.1f}" width="{width:.1f}" '
-            f'height="{bottom - accuracy:.1f}"/>'
+            f'<rect class="accuracy" x="{x:.1f}" y="{lower:.1f}" width="{width:.1f}" '
+            f'height="{bottom - lower:.1f}"/>'
             f'<rect class="gap {"over" if over else "under"}" x="{x + 0.5:.1f}" '
             f'y="{min(accuracy, confidence):.1f}" width="{width - 1:.1f}" '
             f'height="{abs(accuracy - confidence):.1f}"/>'

@@ -1,4 +1,4 @@
-"""An evaluation as one self-contained HTML page: no request leaves it, and no text of the data runs.
+"""An evaluation as one self-contained HTML page: no request leaves it, no text of the data runs.
 
 Style, script and charts are inline. The page's content security policy names the one script by its
 hash, so that even markup that slipped through `esc` could not run.
@@ -10,6 +10,8 @@ import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from importlib import resources
+
+import numpy as np
 
 from freehold.evaluate.charts import (
     HEAT_MAP_LABELS,
@@ -25,6 +27,7 @@ from freehold.evaluate.scores import Table
 
 __all__ = ["render"]
 
+_BESIDE = 12  # up to this many labels the confusion matrix leaves room for a table beside it
 _METHODS = {
     "cross-fitted": "after scaling, cross-fitted",
     "in-sample": "after scaling, measured where it was fitted",
@@ -37,13 +40,13 @@ _TERMS = {
     "case has one label); macro gives every label the same weight; weighted gives each label the "
     "weight of its support.",
     "Support": "How many cases of the data have the label.",
-    "Intervals": "Bootstrap percentile intervals: the examples are drawn again with replacement and "
-    "scored each time. They cover the luck of these examples, not another training run nor texts "
-    "unlike these.",
+    "Intervals": "Bootstrap percentile intervals: the examples are drawn again with replacement "
+    "and scored each time. They cover the luck of these examples, not another training run nor "
+    "texts unlike these.",
     "Expected calibration error": "The mean gap between confidence and the share of right answers, "
     "over 15 bins of confidence, weighted by their size. 0 is best.",
-    "Brier score": "The mean squared distance between the probabilities and the truth, 0 to 2. 0 is "
-    "best.",
+    "Brier score": "The mean squared distance between the probabilities and the truth, 0 to 2. "
+    "0 is best.",
     "Temperature": "The logits are divided by it before they become probabilities. It changes how "
     "sure the model says it is, never which label comes first.",
 }
@@ -100,10 +103,8 @@ def _cards(evaluation: Evaluation) -> str:
     scores, calibration = evaluation.scores, evaluation.calibration
     names = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "weighted_f1": "Weighted F1"}
     if evaluation.tagging:
-        names = {"entity_f1": "Entity F1", "accuracy": "Accuracy, word by word", **names}
-        names["accuracy"] = "Accuracy, word by word"
-        names["macro_f1"] = "Macro F1, word by word"
-        names.pop("weighted_f1")
+        names = {"entity_f1": "Entity F1"}
+        names |= {"accuracy": "Accuracy, word by word", "macro_f1": "Macro F1, word by word"}
     cards = [
         _card(name, f"{getattr(scores, key):.3f}", _range(evaluation, key))
         for key, name in names.items()
@@ -146,9 +147,12 @@ def _entities(evaluation: Evaluation) -> str:
 
 def _labels(evaluation: Evaluation) -> str:
     scores = evaluation.scores
-    taken: dict[str, str] = {}
-    for one in reversed(evaluation.confusions):
-        taken[one.gold] = f"{one.predicted} ({one.count:,})"
+    wrong = scores.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    taken = {
+        label: f"{scores.labels[row.argmax()]} ({row.max():,})" if row.any() else ""
+        for label, row in zip(scores.labels, wrong, strict=True)
+    }
     lead = f"Bars show F1; the whisker is its {evaluation.intervals.level:.0%} interval."
     search = ""
     if len(scores.labels) > 20:
@@ -183,7 +187,11 @@ def _score_table(
             f'<td data-v="{low:.6f}">{limits}</td>{_number(row.precision)}{_number(row.recall)}'
             f'<td data-v="{row.support}">{row.support:,}</td>'
             f'<td data-v="{row.predicted}">{row.predicted:,}</td>'
-            + ("" if taken is None else f'<td class="t">{esc(taken.get(row.label, ""))}</td>')
+            + (
+                ""
+                if taken is None
+                else f'<td class="t fold" dir="auto">{esc(taken[row.label])}</td>'
+            )
             + "</tr>"
         )
     feet = []
@@ -195,7 +203,7 @@ def _score_table(
             + ("" if taken is None else "<td></td>")
             + "</tr>"
         )
-    return _table(identity, heads, rows, feet)
+    return _table(identity, heads, rows, feet, kind="panel scores")
 
 
 def _confusion(evaluation: Evaluation) -> str:
@@ -213,16 +221,21 @@ def _confusion(evaluation: Evaluation) -> str:
     )
     rows = [
         f'<tr><th class="t" scope="row" dir="auto">{esc(one.gold)}</th>'
-        f'<td class="t" dir="auto">{esc(one.predicted)}</td><td data-v="{one.count}">{one.count:,}'
-        f'</td><td data-v="{one.share:.6f}">{_percent(one.share)}</td></tr>'
+        f'<td class="t fold" dir="auto">{esc(one.predicted)}</td>'
+        f'<td data-v="{one.count}">{one.count:,}</td>'
+        f'<td data-v="{one.share:.6f}">{_percent(one.share)}</td></tr>'
         for one in evaluation.confusions
     ]
     heads = [("Meant", "text"), ("Answered", "text"), ("Times", "number")]
     heads.append(("Share of meant", "number"))
-    pairs = f"<h3>Most often confused</h3>{_table('confusion-table', heads, rows)}" if rows else ""
+    beside = "two" if len(shown) <= _BESIDE else "stack"
+    pairs = _table("confusion-table", heads, rows[: _BESIDE if beside == "two" else None])
     return (
-        f'<p class="lead">{lead}</p><div class="panel"><p class="readout">Point at a cell to read '
-        f"it.</p>{heat_map(scores.labels, scores.confusion, shown)}</div><br>{pairs}"
+        f'<p class="lead">{lead}</p><div class="{beside}"><div><h3>Confusion matrix</h3>'
+        '<div class="panel"><p class="readout">Point at a cell to read it.</p>'
+        f"{heat_map(scores.labels, scores.confusion, shown)}</div></div>"
+        + (f"<div><h3>Most often confused</h3>{pairs}</div>" if rows else "")
+        + "</div>"
     )
 
 
@@ -231,8 +244,9 @@ def _calibration(evaluation: Evaluation) -> str:
     before, after = calibration.before, calibration.after
     lead = (
         "Where a model says 0.8 it should be right in 80 of 100 cases: its bars should end on the "
-        'dashed line.<br><span class="key accuracy"></span>share right<span class="key over"></span>'
-        'surer than right<span class="key under"></span>less sure than right'
+        'dashed line.<br><span class="key accuracy"></span>share right'
+        '<span class="key over"></span>surer than right'
+        '<span class="key under"></span>less sure than right'
     )
     panels = [
         (before, "before scaling"),
@@ -240,7 +254,8 @@ def _calibration(evaluation: Evaluation) -> str:
     ]
     charts = "".join(
         f'<div class="panel pad"><h3>{name[0].upper()}{name[1:]}</h3>'
-        f'<p class="lead">expected calibration error {one.ece:.4f} · Brier score {one.brier:.4f}</p>'
+        f'<p class="lead">expected calibration error {one.ece:.4f} · '
+        f"Brier score {one.brier:.4f}</p>"
         f"{reliability_diagram(one, f'Reliability diagram, {name}')}</div>"
         for one, name in panels
     )
@@ -257,7 +272,8 @@ def _mistakes(mistakes: Sequence[Mistake], tagging: bool) -> str:
     )
     lead += "Some are mislabelled data to correct; the rest show what to collect next."
     rows = [
-        f'<tr><td data-v="{one.row}">{one.row}</td><td class="t text" dir="auto">{_marked(one)}</td>'
+        f'<tr><td data-v="{one.row}">{one.row}</td>'
+        f'<td class="t text" dir="auto">{_marked(one)}</td>'
         f'<td class="t" dir="auto">{esc(one.gold)}</td>'
         f'<td class="t" dir="auto">{esc(one.predicted)}</td>'
         f'<td data-v="{one.confidence:.6f}">{one.confidence:.3f}</td></tr>'
@@ -284,17 +300,19 @@ def _table(
     heads: Sequence[tuple[str, str]],
     rows: Iterable[str],
     feet: Iterable[str] = (),
+    kind: str = "panel",
 ) -> str:
     """A sortable table; `heads` are (text, "text" or "number"), an empty text is not sortable."""
     cells = "".join(
-        f'<th scope="col" data-kind="{kind}"{_left(kind)}><button type="button">{text}</button></th>'
+        f'<th scope="col" data-kind="{sort}"{_left(sort)}>'
+        f'<button type="button">{text}</button></th>'
         if text
         else "<td></td>"
-        for text, kind in heads
+        for text, sort in heads
     )
     foot = "".join(feet)
     return (
-        f'<div class="panel"><table id="{identity}"><thead><tr>{cells}</tr></thead>'
+        f'<div class="{kind}"><table id="{identity}"><thead><tr>{cells}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody>{f'<tfoot>{foot}</tfoot>' if foot else ''}</table></div>"
     )
 
@@ -313,7 +331,8 @@ def _percent(share: float) -> str:
 
 def _terms() -> str:
     terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in _TERMS.items())
-    return f"<section><details><summary>What the figures mean</summary><dl>{terms}</dl></details></section>"
+    summary = "<summary>What the figures mean</summary>"
+    return f"<section><details>{summary}<dl>{terms}</dl></details></section>"
 
 
 def _footer(evaluation: Evaluation) -> str:

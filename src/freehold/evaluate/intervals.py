@@ -89,12 +89,12 @@ def _resampled(counts: Counts, weights: FloatArray) -> dict[str, FloatArray]:
     present = label.present()
     scores = f1(label.correct, label.predicted, label.true)
     support = label.true.sum(axis=1)
-    # labels that occur nowhere in the data keep counting as 0, as they do in the score itself
-    nowhere = ((counts.labels.predicted + counts.labels.true).sum(axis=0) == 0).sum()
+    # labels that occur nowhere in the data count as 0 here too, as they do in the score itself
+    occurs = ((counts.labels.predicted + counts.labels.true).sum(axis=0) > 0).mean()
     values = {
         "accuracy": ratio(label.correct.sum(axis=1), support),
         "micro_f1": label.micro(),
-        "macro_f1": ratio(scores.sum(axis=1), (present.sum(axis=1) + nowhere).astype(np.float64)),
+        "macro_f1": ratio(scores.sum(axis=1), present.sum(axis=1).astype(np.float64)) * occurs,
         "weighted_f1": ratio((scores * label.true).sum(axis=1), support),
     }
     # a resample of nothing but empty sentences has no score

@@ -84,7 +84,11 @@ def _no_entity(scores: Scores) -> str | None:
 def _temperature(calibration: Calibration) -> str | None:
     at_bound = min(abs(calibration.temperature / bound - 1) for bound in BOUNDS) < 0.01
     if calibration.method == "given":
-        return None
+        return (
+            f"The temperature, {calibration.temperature:.3f}, was given, not fitted here. If these "
+            "are the examples it was once fitted on, the calibration after scaling looks better "
+            "than it is."
+        )
     if calibration.method == "in-sample":
         return (
             "The temperature was fitted and measured on the same few examples, so the calibration "
