@@ -11,6 +11,7 @@ __all__ = [
     "AuthError",
     "ConflictError",
     "DataError",
+    "ForbiddenError",
     "FreeholdError",
     "InputError",
     "IntegrityError",
@@ -77,6 +78,12 @@ class AuthError(FreeholdError):
     """The API key is missing, unknown or revoked."""
 
     status = 401
+
+
+class ForbiddenError(FreeholdError):
+    """The customer may not do this."""
+
+    status = 403
 
 
 class InputError(FreeholdError):

@@ -23,7 +23,7 @@ from freehold.scaffold import new_project, sample
 
 if TYPE_CHECKING:
     from freehold.bill.invoices import Invoice
-    from freehold.economics.margins import Report
+    from freehold.economics.figures import Report
     from freehold.evaluate.report import Evaluation
     from freehold.train.progress import Progress
 
@@ -77,7 +77,7 @@ def run(folder: Path, watcher: Watcher) -> Demo:
             sent=sent,
             invoices=invoices,
             report=margins(app),
-            reconcile=reconciliation(app),
+            reconcile=reconciliation(app).document(),
         )
 
 

@@ -71,7 +71,8 @@ def train(
         result = fit(train_data, dev_data, recipe, run, on_progress=on_progress, resume=resume)
         if result.epochs == 0:
             return Trained(None, result, run)
-        temperature = _temperature(dev_data, _logits(result.path, dev_data), result.labels)
+        logits = result.dev_logits or _logits(result.path, dev_data)
+        temperature = _temperature(dev_data, logits, result.labels)
         version = _register(app, model, train_data, dev_data, recipe, result, temperature)
         if not result.interrupted:
             shutil.rmtree(run, ignore_errors=True)
@@ -101,6 +102,7 @@ def export(
 ) -> tuple[ExportReport, Path]:
     """Make the version's bundle and register it; returns the report and the bundle's folder."""
     from freehold.export.bundle import export as make
+    from freehold.serve.engine import Engine
 
     if out is not None and out.exists():
         raise ConflictError(f"{out} is already there.", hint="Name a folder that is not.")
@@ -112,6 +114,7 @@ def export(
             version=version.version,
             temperature=version.temperature,
             dev=dev,
+            open_engine=Engine.open,
             precision=precision,
             threads=app.project.serve.threads or None,
             on_step=on_step,

@@ -1,14 +1,14 @@
-"""From a live version to its margin: customers and keys, the gate of the server, invoices, reports."""
+"""From a live version to its margin: customers, keys, the server and its gate, books, reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from freehold.app import App
 from freehold.clock import Clock
-from freehold.errors import NotFoundError
+from freehold.errors import ForbiddenError, NotFoundError
 from freehold.meter import events
 from freehold.serve.keys import KeyInfo, KeyRing, create_key, list_keys
 from freehold.serve.ports import Caller, Outcome, Tally, Work
@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from freehold.bill.customers import Customer
     from freehold.bill.invoices import Invoice
     from freehold.bill.periods import Period
-    from freehold.economics.margins import Report
+    from freehold.bill.reconcile import Reconciliation
+    from freehold.economics.figures import Report
+    from freehold.project import Serve
     from freehold.serve.engine import Engine
 
 __all__ = [
     "ProjectGate",
     "add_customer",
+    "add_key",
     "close_invoices",
+    "keys_of",
     "margins",
     "open_engines",
     "reconciliation",
+    "serve",
 ]
 
 
@@ -39,12 +44,31 @@ class ProjectGate:
         self._clock = clock
         self._server = server
         self._keys = KeyRing(database, clock=clock)
+        # Whose subscription runs without an end; all others are looked up at each request.
+        self._admitted: set[str] = set()
 
     def remembered(self, token: str) -> Caller | None:
-        return self._keys.remembered(token)
+        caller = self._keys.remembered(token)
+        return caller if caller and caller.customer_id in self._admitted else None
 
     def authenticate(self, token: str) -> Caller:
-        return self._keys.authenticate(token)
+        caller = self._keys.authenticate(token)
+        self._admit(caller.customer_id)
+        return caller
+
+    def _admit(self, customer_id: str) -> None:
+        """Refuse who has no running subscription: such usage would have no price."""
+        from freehold.bill.customers import active
+
+        with self._database.read() as connection:
+            subscription = active(connection, customer_id, self._clock.now())
+        if subscription is None:
+            raise ForbiddenError(
+                "There is no running subscription for this API key.",
+                hint="It has not begun, or has ended: ask the API's owner.",
+            )
+        if subscription.ends_at is None:
+            self._admitted.add(customer_id)
 
     def replay(self, caller: Caller, key: str, digest: str) -> bytes | None:
         return events.replay(self._database, caller.customer_id, key, digest)
@@ -89,7 +113,7 @@ def keys_of(app: App, reference: str | None) -> list[tuple[KeyInfo, str]]:
 
 
 def open_engines(app: App) -> dict[str, Engine]:
-    """The engine of every live version by its model's name. Raises NotFoundError if none is live."""
+    """The engine of every live version by its model's name; NotFoundError if none is live."""
     from freehold.serve.engine import Engine
 
     live = app.registry.live()
@@ -112,3 +136,47 @@ def close_invoices(
     on_invoice: Callable[[Customer, Invoice | None], None] | None = None,
 ) -> list[Invoice]:
     """Close a period for one customer or all, and write each invoice as JSON and PDF."""
+    from freehold.bill.customers import find
+    from freehold.bill.document import Issuer
+    from freehold.bill.files import FOLDER, write_invoice
+    from freehold.bill.invoices import close, close_all
+
+    issuer = Issuer.of(app.project)
+    folder = app.project.root / FOLDER
+
+    def closed(who: Customer, invoice: Invoice | None) -> None:
+        if invoice is not None:
+            write_invoice(invoice, folder)
+        if on_invoice is not None:
+            on_invoice(who, invoice)
+
+    if customer is None:
+        return close_all(app.database, period, app.clock, issuer, on_invoice=closed)
+    who = find(app.database, customer)
+    invoice = close(app.database, who.id, period, app.clock, issuer)
+    closed(who, invoice)
+    return [invoice] if invoice is not None else []
+
+
+def margins(app: App, period: Period | None = None) -> Report:
+    """Cost, revenue and margin by version, customer and plan."""
+    from freehold.economics.margins import report
+
+    return report(app.database, app.project.costs, app.project.currency, app.clock, period=period)
+
+
+def reconciliation(app: App) -> Reconciliation:
+    """served = metered = rated = invoiced = ledger, checked record by record."""
+    from freehold.bill.reconcile import reconcile
+
+    return reconcile(app.database, app.clock)
+
+
+def serve(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None:
+    """Serve every live version until SIGTERM or Ctrl-C, metering each answer before it leaves."""
+    import secrets
+
+    from freehold.serve.server import serve as run
+
+    gate = ProjectGate(app.database, app.clock, server=f"srv_{secrets.token_hex(6)}")
+    run(open_engines(app), gate, settings, clock=app.clock, on_ready=on_ready)

@@ -58,12 +58,14 @@ class Output:
         """The verb's JSON document: a dict of plain values, msgspec-encodable."""
         self._document = value
 
-    def flush(self) -> None:
+    def flush(self, *, compact: bool = False) -> None:
+        """Write the document, on one line with `compact`."""
         if self.json and self._document is not None:
             import msgspec
 
-            encoded = msgspec.json.format(msgspec.json.encode(self._document), indent=2)
-            sys.stdout.write(encoded.decode() + "\n")
+            encoded = msgspec.json.encode(self._document)
+            text = encoded if compact else msgspec.json.format(encoded, indent=2)
+            sys.stdout.write(text.decode() + "\n")
             sys.stdout.flush()
 
 

@@ -40,11 +40,11 @@ def list_(output: Output, customer: str | None) -> None:
 
     with open_app(project_of(output)) as app:
         keys = keys_of(app, customer)
-    output.document({"keys": keys})
+    output.document({"keys": [{**key.document(), "customer_name": name} for key, name in keys]})
     table = Table("id", "key", "customer", "made", "revoked")
-    for key in keys:
-        revoked = key["revoked_at"] or ""
-        table.add_row(key["id"], f"{key['prefix']}…", key["customer"], key["created_at"], revoked)
+    for key, name in keys:
+        revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
+        table.add_row(key.id, f"{key.prefix}…", name, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
     output.show(table)
 
 
@@ -54,9 +54,9 @@ def list_(output: Output, customer: str | None) -> None:
 def revoke(output: Output, key: str) -> None:
     """Take a key back, named by its id or visible prefix; servers refuse it within seconds."""
     from freehold.app import open_app
-    from freehold.app.sell import revoke
+    from freehold.serve.keys import revoke_key
 
     with open_app(project_of(output)) as app:
-        taken = revoke(app, key)
-    output.document(taken)
-    output.show(f"{taken['prefix']}… is revoked.")
+        taken = revoke_key(app.database, key, app.clock)
+    output.document(taken.document())
+    output.show(f"{taken.prefix}… is revoked.")

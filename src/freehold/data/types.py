@@ -15,8 +15,9 @@ TASKS: tuple[Task, ...] = ("text-classification", "token-classification")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text and its label (None in a file without labels). `row` is the line a person would look at:
-    the line of the file where the record starts, 1-based, header included (XLSX, Parquet: the row)."""
+    """A text and its label (None in a file without labels). `row` is the line a person would look
+    at: the line of the file where the record starts, 1-based, header included (XLSX, Parquet: the
+    row)."""
 
     row: int
     text: str
@@ -44,10 +45,12 @@ class Dataset:
     task: Task
     examples: Sequence[Example] | Sequence[TaggedExample]
     sha256: str
-    format: str  # csv, tsv, jsonl, parquet, xlsx, conll
+    format: str  # csv, tsv, jsonl, parquet, xlsx, conll, txt
     encoding: str  # the codec's name; "binary" for parquet and xlsx
     columns: dict[str, str]  # role ("text", "label", "tokens", "tags") -> column in the file
     inferred: bool  # whether the columns were inferred from their names and content
+    notes: tuple[str, ...] = ()  # what was concluded or converted while reading, in sentences
+    repaired: tuple[int, ...] = ()  # rows where an I- tag that no B- tag begins was read as B-
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -92,6 +92,11 @@ class Database:
                 sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
             )
 
+    def ping(self) -> None:
+        """Return if the database answers. Raises StoreError."""
+        with self.read() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
     def close(self) -> None:
         self._engine.dispose()
 

@@ -1,0 +1,1 @@
+"""Bill: plans, customers and their subscriptions, rating, invoices, the ledger, reconciliation."""
