@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with public data sets and encoders, beside the repository or at FREEHOLD_SHARED."""
+    """The folder with public data sets and encoders: ../shared, or FREEHOLD_SHARED."""
     given = os.environ.get("FREEHOLD_SHARED")
     folder = Path(given) if given else Path(__file__).resolve().parents[2] / "shared"
     if not (folder / "data").is_dir():

@@ -13,7 +13,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 HEAD = """# Settings
 
 Everything in `freehold.toml` has a working default but the project's name. Amounts are written as
-texts (`"0.0025"`) or as plain decimals, and stay exact. This page is compared with the code by a test.
+texts (`"0.0025"`) or as plain decimals, and stay exact. A test compares this page with the code.
 """
 
 

@@ -41,16 +41,24 @@ class App:
         name = reference or self.project.model
         return self.registry.newest(name) if newest and "@" not in name else self.registry.get(name)
 
-    def read(self, path: Path, *, task: str | None = None, labelled: bool = True) -> Dataset:
-        """A data file with the project's columns; the task is the project's unless given."""
+    def read(
+        self,
+        path: Path,
+        *,
+        task: str | None = None,
+        labelled: bool = True,
+        text: str | None = None,
+        label: str | None = None,
+    ) -> Dataset:
+        """A data file; its task and columns are the project's unless given."""
         from freehold.data.read import read_dataset
 
         files = self.project.data
         return read_dataset(
             path,
             task=cast("Task", task or self.project.task.kind),
-            text=files.text or None,
-            label=files.label or None,
+            text=text or files.text or None,
+            label=label or files.label or None,
             labelled=labelled,
         )
 

@@ -139,7 +139,15 @@ class Predicted:
     engine: str
 
 
-def predict(app: App, version: Version, file: Path, out: Path) -> Predicted:
+def predict(
+    app: App,
+    version: Version,
+    file: Path,
+    out: Path,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+) -> Predicted:
     """One JSON line an input, in order, written whole or not at all. The bundle answers;
     without one it is made first."""
     import msgspec
@@ -147,7 +155,7 @@ def predict(app: App, version: Version, file: Path, out: Path) -> Predicted:
     from freehold.serve.engine import Engine
     from freehold.serve.predict import predict as answers
 
-    data = app.read(file, task=version.task, labelled=False)
+    data = app.read(file, task=version.task, labelled=False, text=text, label=label)
     try:
         folder = app.registry.bundle_folder(version)
     except NotFoundError:  # not exported yet

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from freehold.project import Project
 
-__all__ = ["Output", "project_of", "verb"]
+__all__ = ["Output", "columns", "project_of", "verb"]
 
 
 @dataclass
@@ -77,21 +77,27 @@ def project_of(output: Output) -> Project:
     return load_project(find_project(output.folder.resolve()))
 
 
+def columns(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a click command --text and --label, the columns of its data files."""
+    function = click.option("--label", help="The column with the label (or the tags).")(function)
+    return click.option("--text", help="The column with the text (or the words).")(function)
+
+
 def verb(function: Callable[..., None]) -> Callable[..., None]:
     """Give a click command --json and --project; errors become a sentence and exit code 1."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
     @click.option(
         "--project",
-        "folder",
+        "project_folder",
         type=click.Path(path_type=Path, file_okay=False, exists=True),
         default=Path(),
         show_default="this folder",
         help="The folder of freehold.toml, or one below it.",
     )
     @functools.wraps(function)
-    def wrapped(*args: Any, as_json: bool, folder: Path, **options: Any) -> None:
-        output = Output(as_json, folder)
+    def wrapped(*args: Any, as_json: bool, project_folder: Path, **options: Any) -> None:
+        output = Output(as_json, project_folder)
         with _errors(output):
             function(output, *args, **options)
         output.flush()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from freehold.cli.common import Output, project_of, verb
+from freehold.cli.common import Output, columns, project_of, verb
 
 
 @click.command("evaluate")
@@ -14,9 +14,16 @@ from freehold.cli.common import Output, project_of, verb
 @click.option("--data", "file", type=click.Path(path_type=Path), help="Labelled texts.")
 @click.option("--html", type=click.Path(path_type=Path), help="Where to write the report page.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the intervals.")
+@columns
 @verb
 def command(
-    output: Output, model: str | None, file: Path | None, html: Path | None, seed: int
+    output: Output,
+    model: str | None,
+    file: Path | None,
+    html: Path | None,
+    seed: int,
+    text: str | None,
+    label: str | None,
 ) -> None:
     """Score MODEL (bank, or bank@2) on labelled texts; the dev file by default."""
     from freehold.app import open_app
@@ -29,7 +36,8 @@ def command(
     project = project_of(output)
     with open_app(project) as app:
         version = app.version(model)
-        data = app.read(app.data_path(file, "dev"), task=version.task)
+        path = app.data_path(file, "dev")
+        data = app.read(path, task=version.task, text=text, label=label)
         with steps(output.err) as step:
             step(f"scoring {version.name} on {len(data):,} examples of {data.path.name}")
             evaluation = evaluate(app, version, data, seed=seed)

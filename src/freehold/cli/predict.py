@@ -6,15 +6,18 @@ from pathlib import Path
 
 import click
 
-from freehold.cli.common import Output, project_of, verb
+from freehold.cli.common import Output, columns, project_of, verb
 
 
 @click.command("predict")
 @click.argument("model")
 @click.option("--data", "file", type=click.Path(path_type=Path), required=True, help="Texts.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON Lines to write.")
+@columns
 @verb
-def command(output: Output, model: str, file: Path, out: Path) -> None:
+def command(
+    output: Output, model: str, file: Path, out: Path, text: str | None, label: str | None
+) -> None:
     """Answer every text of a file with MODEL: its bundle, or the trained weights without one."""
     from freehold.app import open_app
     from freehold.app.learn import predict
@@ -24,7 +27,7 @@ def command(output: Output, model: str, file: Path, out: Path) -> None:
         version = app.version(model)
         with steps(output.err) as step:
             step(f"answering {file} with {version.name}")
-            done = predict(app, version, file, out)
+            done = predict(app, version, file, out, text=text, label=label)
     output.document(
         {
             "model": version.model,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import click
 
-from freehold.cli.common import Output, project_of, verb
+from freehold.cli.common import Output, columns, project_of, verb
 
 
 @click.command("train")
@@ -28,6 +29,7 @@ from freehold.cli.common import Output, project_of, verb
 @click.option("--threads", type=click.IntRange(min=1))
 @click.option("--seed", type=int)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@columns
 @verb
 def command(
     output: Output,
@@ -36,6 +38,8 @@ def command(
     name: str | None,
     task: str | None,
     resume: bool,
+    text: str | None,
+    label: str | None,
     **knobs: Any,
 ) -> None:
     """Fine-tune on labelled texts; the best epoch by dev score becomes a new version."""
@@ -45,8 +49,9 @@ def command(
 
     project = project_of(output)
     with open_app(project) as app:
-        train_data = app.read(app.data_path(train_file, "train"), task=task)
-        dev_data = app.read(app.data_path(dev_file, "dev"), task=task or train_data.task)
+        read = functools.partial(app.read, task=task, text=text, label=label)
+        train_data = read(app.data_path(train_file, "train"))
+        dev_data = read(app.data_path(dev_file, "dev"))
         for data in (train_data, dev_data):
             columns = ", ".join(f"{role}={column}" for role, column in data.columns.items())
             how = "inferred" if data.inferred else "given"

@@ -142,12 +142,14 @@ def _fixed(report: Report) -> Iterator[str]:
     )
     if result >= 0:
         yield f"{text}."
-    elif total.gross_margin > 0 and total.inputs:
-        more = -result * total.inputs / total.gross_margin
-        inputs = int(more.to_integral_value(rounding=ROUND_CEILING))
+    elif total.gross_margin > 0:
+        # By customers, not by inputs: a base fee is earned once, however much is used.
+        count = sum(1 for line in report.customers if line.revenue > 0)
+        each = say(total.gross_margin / count, currency)
+        more = int((-result * count / total.gross_margin).to_integral_value(ROUND_CEILING))
         yield (
-            f"{text}; at {say(total.gross_margin * 1000 / total.inputs, currency)} of gross margin "
-            f"per 1,000 inputs, {inputs:,} more inputs would cover them."
+            f"{text}; at {each} of gross margin a customer, "
+            f"{more:,} more such customer{'s' if more > 1 else ''} would cover them."
         )
     else:
         yield f"{text}; without a positive gross margin no growth covers them."

@@ -1,0 +1,1 @@
+"""Meter: one usage event per answered request, durable before the answer leaves."""

@@ -1,0 +1,394 @@
+"""Requests in, batches through one engine thread, answers out after they are recorded.
+
+Three threads of control: the event loop submits and delivers, the engine thread runs batches, the
+settle thread turns finished requests into bytes and records them, one commit for all that finished
+while the last commit ran. An answer is delivered only after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from freehold.clock import Clock, SystemClock
+from freehold.errors import FreeholdError, LimitError, StoreError, TooLargeError, UnavailableError
+from freehold.serve.lanes import Item, Lane
+from freehold.serve.ports import Caller, ModelEngine, Outcome, Tally, Work
+from freehold.serve.shares import apportion
+
+__all__ = ["Batcher", "CancelledJob", "Job", "Observer", "Result"]
+
+_log = logging.getLogger("freehold.serve")
+_LONGEST_RETRY = 60.0
+
+
+class CancelledJob:
+    """What a job results in that was withdrawn before its first batch."""
+
+
+Result = Outcome | FreeholdError | CancelledJob
+
+
+class Job:
+    """One request on its way: its encoded texts, then their logits, then its answer.
+
+    `result` is set in the event loop once the answer may leave; it never raises, so that a request
+    whose client has gone leaves nothing behind.
+    """
+
+    __slots__ = (
+        "caller",
+        "compute_us",
+        "digest",
+        "done",
+        "encoded",
+        "engine",
+        "failed",
+        "items",
+        "key",
+        "logits",
+        "render",
+        "request_id",
+        "result",
+        "started",
+        "tokens",
+        "tokens_done",
+    )
+
+    def __init__(
+        self,
+        *,
+        caller: Caller,
+        request_id: str,
+        key: str | None,
+        digest: str,
+        engine: ModelEngine,
+        encoded: Sequence[Any],
+        render: Callable[[list[Any]], bytes],
+    ) -> None:
+        self.caller = caller
+        self.request_id = request_id
+        self.key = key
+        self.digest = digest
+        self.engine = engine
+        self.encoded = encoded
+        self.render = render
+        self.tokens: int = sum(text.length for text in encoded)
+        self.items: list[Item] = []
+        self.logits: list[Any] = [None] * len(encoded)
+        self.started = False
+        self.failed = False
+        self.done = 0
+        self.tokens_done = 0
+        self.compute_us = 0
+        self.result: asyncio.Future[Result] | None = None
+
+    def work(self) -> Work:
+        """The finished request, answer included, as it is to be recorded."""
+        answer = self.engine.answer
+        answers = [answer(text, row) for text, row in zip(self.encoded, self.logits, strict=True)]
+        meta = self.engine.meta
+        return Work(
+            caller=self.caller,
+            request_id=self.request_id,
+            idempotency_key=self.key,
+            payload_digest=self.digest,
+            model=meta.model,
+            version=meta.version,
+            inputs=len(self.encoded),
+            tokens=self.tokens,
+            compute_us=self.compute_us,
+            body=self.render(answers),
+        )
+
+
+class Observer(Protocol):
+    """Who is told about batches and commits, from their threads."""
+
+    def batch(
+        self, engine: ModelEngine, inputs: int, tokens: int, padded: int, seconds: float
+    ) -> None: ...
+
+    def settled(self, works: int, seconds: float) -> None: ...
+
+
+class Batcher:
+    """Accepts jobs until `queue_tokens` are unanswered, and answers every job it accepted.
+
+    Made and used within a running event loop; `settle` is called in the settle thread alone.
+    """
+
+    def __init__(
+        self,
+        settle: Callable[[Sequence[Work], Sequence[Tally]], list[Outcome]],
+        *,
+        batch_tokens: int,
+        queue_tokens: int,
+        observer: Observer,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settle = settle
+        self._batch_tokens = batch_tokens
+        self._queue_tokens = queue_tokens
+        self._observer = observer
+        self._clock = clock or SystemClock()
+        self._loop = asyncio.get_running_loop()
+        # Of the event loop alone:
+        self._tokens = 0
+        self._jobs = 0
+        self._number = 0
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        # Of the loop and the engine thread, under the lock:
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._lanes: dict[int, Lane] = {}
+        self._stopping = False
+        self._pace = 0.0  # tokens a second of engine time; written by the engine thread
+        self._finished: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run_engine, name="freehold-engine", daemon=True),
+            threading.Thread(target=self._run_settle, name="freehold-settle", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all requests that are accepted and not yet answered."""
+        return self._tokens
+
+    @property
+    def alive(self) -> bool:
+        """Whether its threads run."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def submit(self, job: Job) -> asyncio.Future[Result]:
+        """Accept a job; its result comes through the future.
+
+        Raises LimitError when too much is waiting, TooLargeError for what could never be accepted,
+        UnavailableError once `close` was called.
+        """
+        self._admit(job)
+        result: asyncio.Future[Result] = self._loop.create_future()
+        job.result = result
+        self._tokens += job.tokens
+        self._jobs += 1
+        self._idle.clear()
+        number = self._number
+        job.items = [
+            Item(job, place, encoded, number + place) for place, encoded in enumerate(job.encoded)
+        ]
+        self._number = number + len(job.items)
+        with self._wake:
+            lane = self._lanes.get(id(job.engine))
+            if lane is None:
+                lane = self._lanes[id(job.engine)] = Lane(job.engine)
+            for item in job.items:
+                lane.add(item)
+            self._wake.notify()
+        return result
+
+    def cancel(self, job: Job) -> bool:
+        """Withdraw a job whose first batch has not started; False if it is too late for that."""
+        with self._lock:
+            if job.started or job.failed:
+                return False
+            job.failed = True
+            self._lanes[id(job.engine)].remove(job.items)
+        self._deliver([(job, CancelledJob())])
+        return True
+
+    async def close(self) -> None:
+        """Accept nothing more, finish everything that was accepted, then stop both threads."""
+        self._closing = True
+        await self._idle.wait()
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    def _admit(self, job: Job) -> None:
+        if self._closing:
+            raise UnavailableError("This server is stopping.", hint="Try again.", retry_after=1.0)
+        if job.tokens > self._queue_tokens:
+            raise TooLargeError(
+                f"The request has {job.tokens} tokens; this server takes {self._queue_tokens}.",
+                hint="Send its inputs in several requests.",
+            )
+        if self._tokens + job.tokens > self._queue_tokens:
+            raise LimitError(
+                "Too much is waiting to be answered.",
+                hint="Try again after the time in Retry-After.",
+                retry_after=self._time_to_clear(),
+            )
+
+    def _time_to_clear(self) -> float:
+        """Seconds in which what waits will be answered, from the measured pace; within [1, 60]."""
+        if self._pace <= 0:
+            return 1.0
+        return min(_LONGEST_RETRY, max(1.0, math.ceil(self._tokens / self._pace)))
+
+    def _deliver(self, results: Sequence[tuple[Job, Result]]) -> None:
+        """In the event loop: hand out results and forget the jobs."""
+        for job, result in results:
+            self._tokens -= job.tokens
+            self._jobs -= 1
+            if job.result is not None and not job.result.done():
+                job.result.set_result(result)
+        if not self._jobs:
+            self._idle.set()
+
+    def _deliver_soon(self, results: Sequence[tuple[Job, Result]]) -> None:
+        if results:
+            # A loop that was torn down without `close` has nobody left who waits.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._deliver, results)
+
+    # The engine thread.
+
+    def _run_engine(self) -> None:
+        while True:
+            with self._wake:
+                while (chosen := self._choose()) is None and not self._stopping:
+                    self._wake.wait()
+            if chosen is None:
+                break
+            self._run_batch(*chosen)
+        self._finished.put(None)
+
+    def _choose(self) -> tuple[ModelEngine, list[Item]] | None:
+        """The next batch, of the engine whose oldest item has waited longest. Holds the lock."""
+        first: tuple[int, Lane] | None = None
+        for lane in self._lanes.values():
+            oldest = lane.oldest()
+            if oldest is not None and (first is None or oldest.number < first[0]):
+                first = (oldest.number, lane)
+        if first is None:
+            return None
+        items = first[1].choose(self._batch_tokens)
+        for item in items:
+            item.job.started = True
+        return first[1].engine, items
+
+    def _run_batch(self, engine: ModelEngine, items: list[Item]) -> None:
+        try:
+            started = self._clock.monotonic()
+            rows = engine.run([item.encoded for item in items])
+            seconds = max(0.0, self._clock.monotonic() - started)
+            if len(rows) != len(items):
+                raise RuntimeError(f"the engine answered {len(rows)} of {len(items)} texts")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must end with this batch
+            _log.error("a batch of %d inputs failed", len(items), exc_info=error)
+            self._fail(list(dict.fromkeys(item.job for item in items)))
+            return
+        lengths = [item.length for item in items]
+        finished = []
+        shares = apportion(round(seconds * 1e6), lengths)
+        for item, row, share in zip(items, rows, shares, strict=True):
+            job: Job = item.job
+            job.logits[item.place] = row
+            job.compute_us += share
+            job.tokens_done += item.length
+            job.done += 1
+            if job.done == len(job.encoded) and not job.failed:
+                finished.append(job)
+        if finished:
+            self._finished.put(finished)
+        self._measure(sum(lengths), seconds)
+        self._observer.batch(engine, len(items), sum(lengths), len(items) * max(lengths), seconds)
+
+    def _measure(self, tokens: int, seconds: float) -> None:
+        if seconds > 0:
+            pace = tokens / seconds
+            self._pace = pace if self._pace == 0 else 0.8 * self._pace + 0.2 * pace
+
+    def _fail(self, jobs: Sequence[Job]) -> None:
+        """Answer the jobs of a failed batch with an error and drop what of them still waits."""
+        failed = []
+        with self._lock:
+            for job in jobs:
+                if not job.failed:
+                    job.failed = True
+                    self._lanes[id(job.engine)].remove(job.items)
+                    failed.append(job)
+        self._deliver_soon([(job, _broken()) for job in failed])
+
+    # The settle thread.
+
+    def _run_settle(self) -> None:
+        while (jobs := self._finished.get()) is not None:
+            stopping = False
+            while True:
+                try:
+                    more = self._finished.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    stopping = True
+                    break
+                jobs = jobs + more
+            self._deliver_soon(self._record(jobs))
+            if stopping:
+                break
+
+    def _record(self, jobs: Sequence[Job]) -> list[tuple[Job, Result]]:
+        """Make the answers and record them; what may be delivered now."""
+        results: list[tuple[Job, Result]] = []
+        works: list[Work] = []
+        kept: list[Job] = []
+        for job in jobs:
+            try:
+                works.append(job.work())
+                kept.append(job)
+            except Exception as error:  # noqa: BLE001 - one request's answer must not stop others
+                _log.error("an answer could not be made", exc_info=error)
+                results.append((job, _broken()))
+        if not kept:
+            return results
+        started = self._clock.monotonic()
+        try:
+            outcomes: Sequence[Result] = self._settle(works, _tallies(kept))
+            if len(outcomes) != len(works):
+                raise RuntimeError(f"{len(outcomes)} of {len(works)} answers were recorded")
+        except StoreError as error:
+            _log.error("%d answers could not be recorded: %s", len(works), error.message)
+            outcomes = [_unrecorded()] * len(works)
+        except Exception as error:  # noqa: BLE001 - nothing may leave unmetered, and the server goes on
+            _log.error("%d answers could not be recorded", len(works), exc_info=error)
+            outcomes = [_broken()] * len(works)
+        self._observer.settled(len(works), self._clock.monotonic() - started)
+        results.extend(zip(kept, outcomes, strict=True))
+        return results
+
+
+def _tallies(jobs: Sequence[Job]) -> list[Tally]:
+    """What the engine thread counted item by item, by model version: the server's own record."""
+    tallies: dict[int, Tally] = {}
+    for job in jobs:
+        meta = job.engine.meta
+        tally = tallies.get(id(job.engine)) or Tally(meta.model, meta.version, 0, 0, 0, 0)
+        tallies[id(job.engine)] = tally.plus(1, job.done, job.tokens_done, job.compute_us)
+    return list(tallies.values())
+
+
+def _broken() -> FreeholdError:
+    return FreeholdError(
+        "The server failed to answer; this is not the request's fault.", hint="Try again."
+    )
+
+
+def _unrecorded() -> UnavailableError:
+    return UnavailableError(
+        "The answer could not be recorded, so it was not sent.",
+        hint="Try again, best with the same Idempotency-Key.",
+        retry_after=1.0,
+    )

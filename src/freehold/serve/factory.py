@@ -1,0 +1,275 @@
+"""The FastAPI app of one server: the models' endpoint, and what operators and readers ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, TextIO
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from freehold import __version__
+from freehold.clock import Clock, SystemClock
+from freehold.errors import FreeholdError, StoreError, UnavailableError
+from freehold.project import Serve
+from freehold.serve import openapi, page
+from freehold.serve.batcher import Batcher
+from freehold.serve.http import PREFIX, Front
+from freehold.serve.logs import RequestLog
+from freehold.serve.metrics import CONTENT_TYPE_LATEST, Metrics
+from freehold.serve.ports import Gate, ModelEngine
+from freehold.serve.reply import Reply, failure, new_request_id
+
+__all__ = ["Service", "create_app"]
+
+_PING_SECONDS = 5.0
+_log = logging.getLogger("freehold.serve")
+
+
+class Service:
+    """What one running server holds. `start` and `stop` run in its event loop."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelEngine],
+        gate: Gate,
+        settings: Serve,
+        *,
+        clock: Clock | None = None,
+        log: TextIO | None = sys.stderr,
+    ) -> None:
+        """`models` by the name in the path; each is found as MODEL@VERSION too. `log`: where a line
+        for each request goes, None for nowhere."""
+        self.models = dict(models)
+        for engine in models.values():
+            self.models.setdefault(f"{engine.meta.model}@{engine.meta.version}", engine)
+        self.named = dict(models)
+        self.gate = gate
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.draining = False
+        self._stream = log
+        self._front: Front | None = None
+        self._batcher: Batcher | None = None
+        self._log: RequestLog | None = None
+        self.pool: ThreadPoolExecutor | None = None
+
+    @property
+    def front(self) -> Front:
+        assert self._front is not None, "the app's lifespan has not begun"
+        return self._front
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="freehold-ask")
+        self._batcher = Batcher(
+            self.gate.settle,
+            batch_tokens=self.settings.batch_tokens,
+            queue_tokens=self.settings.queue_tokens,
+            observer=self.metrics,
+            clock=self.clock,
+        )
+        self.metrics.watch_queue(lambda: self._batcher.tokens if self._batcher else 0)
+        self._log = RequestLog(self._stream, loop.call_later, self.clock)
+        self._front = Front(
+            self.models,
+            self.gate,
+            self.settings,
+            self._batcher,
+            self.metrics,
+            self._log,
+            self.clock,
+            self.pool,
+        )
+
+    async def stop(self) -> None:
+        """Finish everything that was accepted, then stop the threads."""
+        self.draining = True
+        if self._batcher is not None:
+            try:
+                await asyncio.wait_for(self._batcher.close(), max(1, self.settings.drain_seconds))
+            except TimeoutError:
+                _log.error("gave up on requests that the engine or the database did not finish")
+        if self._log is not None:
+            self._log.flush()
+        if self.pool is not None:
+            self.pool.shutdown()
+
+    async def ready(self) -> None:
+        """Return if a request could be answered now. Raises UnavailableError."""
+        if self.draining:
+            raise UnavailableError("This server is stopping.")
+        if not self.models:
+            raise UnavailableError("No model is loaded.", hint="Promote and export one.")
+        if self._batcher is None or not self._batcher.alive:
+            raise UnavailableError("The engine has stopped.", hint="Restart the server.")
+        loop = asyncio.get_running_loop()
+        try:
+            asked = loop.run_in_executor(self.pool, self.gate.ping)
+            await asyncio.wait_for(asyncio.shield(asked), _PING_SECONDS)
+        except TimeoutError:
+            raise UnavailableError("The database does not answer.") from None
+        except StoreError as error:
+            # Who asks here has no key, so the database's name and reason stay in the log.
+            raise UnavailableError("The database does not answer.") from error
+
+
+class _App(FastAPI):
+    """FastAPI, with a short cut past its routing for the one path that has to be fast."""
+
+    def __init__(self, service: Service, **options: Any) -> None:
+        super().__init__(**options)
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+        elif scope["method"] == "POST" and scope["path"].startswith(PREFIX):
+            await self.service.front(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, _identified(send))
+
+
+def create_app(service: Service) -> FastAPI:
+    """The app; its lifespan starts and drains the service."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        # Not in a `finally`: a server that is cut off does not wait for what it has begun.
+        await service.stop()
+
+    app = _App(
+        service,
+        title="Freehold",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages fetch scripts from elsewhere and stay blank offline
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+        exception_handlers={
+            HTTPException: _on_http_error,
+            RequestValidationError: _on_invalid,
+            FreeholdError: _on_error,
+            Exception: _on_crash,
+        },
+    )
+    described = openapi.document(
+        service.settings, {name: engine.meta.task for name, engine in service.named.items()}
+    )
+    app.openapi = lambda: described  # type: ignore[method-assign]  # FastAPI's documented way
+    _add_routes(app, service, page.render(described))
+    return app
+
+
+def _add_routes(app: FastAPI, service: Service, docs: str) -> None:
+    async def answer(request: Request) -> Response:
+        raise HTTPException(404)  # pragma: no cover - _App answers POST before routing
+
+    app.add_route(f"{PREFIX}{{name:path}}", answer, methods=["POST"])
+
+    @app.get("/models")
+    async def models(request: Request) -> Response:
+        await service.front.caller(request.headers.get("authorization", "").encode("latin-1"))
+        return _json({"models": [_model(name, e) for name, e in sorted(service.named.items())]})
+
+    @app.get("/health")
+    async def health() -> Response:
+        return _json({"status": "alive"})
+
+    @app.get("/ready")
+    async def ready() -> Response:
+        await service.ready()
+        return _json({"status": "ready"})
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    @app.get("/docs")
+    async def documentation() -> Response:
+        return HTMLResponse(docs)
+
+
+def _identified(send: Send) -> Send:
+    """Every response carries a request id."""
+
+    async def wrapped(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            message = {
+                **message,
+                "headers": [*headers, (b"x-request-id", new_request_id().encode())],
+            }
+        await send(message)
+
+    return wrapped
+
+
+def _model(name: str, engine: ModelEngine) -> dict[str, Any]:
+    meta = engine.meta
+    return {
+        "name": name,
+        "model": meta.model,
+        "version": meta.version,
+        "task": meta.task,
+        "labels": list(meta.labels),
+        "max_length": meta.max_length,
+    }
+
+
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _response(reply: Reply, extra: Mapping[str, str] | None = None) -> Response:
+    headers = {name.decode(): value.decode() for name, value in reply.headers}
+    return Response(
+        reply.body,
+        reply.status,
+        headers={**headers, **(extra or {})},
+        media_type="application/json",
+    )
+
+
+def _sentence(status: int, text: str, extra: Mapping[str, str] | None = None) -> Response:
+    return _response(Reply(status, msgspec.json.encode({"error": text})), extra)
+
+
+async def _on_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, FreeholdError)
+    return _response(failure(error))
+
+
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    extra = dict(error.headers or {})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return _sentence(404, "There is nothing at this path. /docs shows what there is.", extra)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = {name.lower(): value for name, value in extra.items()}.get(
+            "allow", "another method"
+        )
+        return _sentence(405, f"This path takes {allowed} only.", extra)
+    return _sentence(error.status_code, f"{HTTPStatus(error.status_code).phrase}.", extra)
+
+
+async def _on_invalid(_: Request, error: Exception) -> Response:
+    return _sentence(422, "The request is not usable. /docs shows what is expected.")
+
+
+async def _on_crash(_: Request, error: Exception) -> Response:
+    return _response(failure(FreeholdError("The server failed to answer.", hint="Try again.")))

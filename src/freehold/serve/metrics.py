@@ -1,0 +1,100 @@
+"""What /metrics tells Prometheus: requests, latencies, the queue, batches, compute, commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from freehold.serve.ports import ModelEngine
+
+__all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_INPUTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+
+
+class Metrics:
+    """A registry of its own, so that several servers in one process do not share figures."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "freehold_requests",
+            "Answered HTTP requests to a model, by status; model is empty where none was found.",
+            ("model", "status"),
+            registry=self.registry,
+        )
+        self._latency = Histogram(
+            "freehold_request_seconds",
+            "From the request's head to its answer.",
+            ("model",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._queue = Gauge(
+            "freehold_queue_tokens",
+            "Tokens accepted and not yet answered.",
+            registry=self.registry,
+        )
+        self._batch_inputs = Histogram(
+            "freehold_batch_inputs", "Inputs of a batch.", buckets=_INPUTS, registry=self.registry
+        )
+        self._batch_tokens = Histogram(
+            "freehold_batch_tokens",
+            "Tokens of a batch, padding included.",
+            buckets=_TOKENS,
+            registry=self.registry,
+        )
+        self._inputs = self._counter("inputs", "Inputs that the engine answered.")
+        self._tokens = self._counter("tokens", "Tokens that the engine read, without padding.")
+        self._compute = self._counter("compute_seconds", "Time of the engine in batches.")
+        self._settle = Histogram(
+            "freehold_settle_seconds",
+            "Recording the answers of one commit.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._settled = Counter(
+            "freehold_settled_requests", "Requests in those commits.", registry=self.registry
+        )
+        self._children: dict[tuple[str, int], Counter] = {}
+        self._latencies: dict[str, Histogram] = {}
+
+    def watch_queue(self, tokens: Callable[[], float]) -> None:
+        """Ask `tokens` for the length of the queue whenever the metrics are read."""
+        self._queue.set_function(tokens)
+
+    def request(self, model: str, status: int, seconds: float) -> None:
+        """`model` is the name of a loaded model or empty, never what a client made up."""
+        child = self._children.get((model, status))
+        if child is None:
+            child = self._children[model, status] = self._requests.labels(model, str(status))
+        child.inc()
+        latency = self._latencies.get(model)
+        if latency is None:
+            latency = self._latencies[model] = self._latency.labels(model)
+        latency.observe(seconds)
+
+    def batch(
+        self, engine: ModelEngine, inputs: int, tokens: int, padded: int, seconds: float
+    ) -> None:
+        names = (engine.meta.model, str(engine.meta.version))
+        self._batch_inputs.observe(inputs)
+        self._batch_tokens.observe(padded)
+        self._inputs.labels(*names).inc(inputs)
+        self._tokens.labels(*names).inc(tokens)
+        self._compute.labels(*names).inc(seconds)
+
+    def settled(self, works: int, seconds: float) -> None:
+        self._settle.observe(seconds)
+        self._settled.inc(works)
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, help: str) -> Counter:
+        return Counter(f"freehold_{name}", help, ("model", "version"), registry=self.registry)

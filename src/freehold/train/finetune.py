@@ -1,0 +1,187 @@
+"""Fine-tuning: labelled examples and a recipe in, a checkpoint with its dev score out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from freehold.clock import SystemClock
+from freehold.data.types import Dataset, Example
+from freehold.errors import TrainError
+from freehold.train import checkpoint, hardware
+from freehold.train.encoders import find
+from freehold.train.loop import Loop
+from freehold.train.progress import Progress
+from freehold.train.recipe import Recipe
+from freehold.train.run import Run, prepare
+from freehold.train.tasks.adapter import Logits, Score
+
+__all__ = ["FitResult", "fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    path: Path  # the checkpoint folder
+    task: str
+    labels: list[str]
+    score: float  # on dev, of the weights in `path`; 0 if no epoch ended
+    score_name: str  # "accuracy" or "entity_f1"
+    seconds: float  # from start to end, of this process
+    examples: int  # training examples seen, each as often as it was
+    examples_per_second: float  # over the training steps; dev evaluation and loading left out
+    epochs: int  # finished
+    interrupted: bool  # stopped before its end; `fit(..., resume=True)` goes on
+    best_epoch: int  # that the weights are from
+    precision: str  # fp32 or bf16, as it ran
+    threads: int
+    base_sha256: str
+    # float32 logits of dev by the weights in `path`, as `predict.logits` gives; None if interrupted
+    dev_logits: list[Logits] | None = None
+
+
+def fit(
+    train: Dataset,
+    dev: Dataset,
+    recipe: Recipe,
+    out: Path,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    resume: bool = False,
+    should_stop: Callable[[], bool] | None = None,
+) -> FitResult:
+    """Fine-tune the recipe's encoder on `train`; the epoch that does best on `dev` ends in `out`.
+
+    Ctrl-C (in the main thread, or raised by `on_progress`) or `should_stop` ends the run after the
+    step under way: the best epoch so far is in `out`, and the state for `resume=True` in a hidden
+    file beside it. On a CPU, the same data, recipe, seed and threads give the same weights, also
+    over a stop and a resume.
+
+    Raises TrainError (data or encoder that cannot be used, a loss that is no number, nothing to
+    resume), IntegrityError, MissingDependencyError, StoreError (disk).
+    """
+    clock = SystemClock()
+    started = clock.monotonic()
+    _require_usable(train, dev)
+    files = find(recipe.base)
+    machine = hardware.choose(recipe.precision)
+    with hardware.settled(recipe.threads, recipe.seed) as threads, _stoppable(should_stop) as stop:
+        run = prepare(train, dev, recipe, machine, files, out)
+        if resume:
+            run.restore()
+        else:
+            run.forget()
+            checkpoint.remove(out)
+        finished = _train(run, stop, on_progress)
+        logits = run.best_answers() if finished else None
+        score = run.best.score if logits is None else run.score(logits).value
+        if finished:
+            run.keep_best(score)
+            run.forget()
+        else:
+            run.save()
+    here = run.position
+    return FitResult(
+        path=out,
+        task=train.task,
+        labels=run.labels,
+        score=score,
+        score_name=run.meta.score_name,
+        seconds=clock.monotonic() - started,
+        examples=here.examples,
+        examples_per_second=here.examples / max(here.seconds, 1e-9),
+        epochs=here.epoch,
+        interrupted=not finished,
+        best_epoch=run.best.epoch,
+        precision=machine.precision,
+        threads=threads,
+        base_sha256=files.sha256,
+        dev_logits=logits,
+    )
+
+
+def _train(run: Run, stop: _Stop, on_progress: Callable[[Progress], None] | None) -> bool:
+    """Whether the loop came to its end. A run that fails leaves its best epoch so far in `out`."""
+
+    def evaluate() -> Score | None:
+        with run.job.hardware.autocast():
+            logits = run.answers(go_on=lambda: not stop())
+        return None if logits is None else run.score(logits)
+
+    def tell(progress: Progress) -> None:
+        try:
+            if on_progress is not None:
+                on_progress(progress)
+        except KeyboardInterrupt:
+            stop.asked = True
+
+    loop = Loop(
+        run.job,
+        run.optimizer,
+        run.position,
+        run.best,
+        evaluate=evaluate,
+        save=run.save,
+        stopping=stop,
+        on_progress=tell,
+    )
+    try:
+        return loop.run()
+    except TrainError:
+        run.keep_best(run.best.score)
+        raise
+
+
+class _Stop:
+    """Whether the run should end: asked by Ctrl-C, or by the caller's own function."""
+
+    def __init__(self, should_stop: Callable[[], bool] | None) -> None:
+        self.asked = False
+        self._should_stop = should_stop
+
+    def __call__(self) -> bool:
+        return self.asked or (self._should_stop is not None and self._should_stop())
+
+
+@contextmanager
+def _stoppable(should_stop: Callable[[], bool] | None) -> Iterator[_Stop]:
+    """The first Ctrl-C asks for a stop between two steps, so that the state is whole; a second one
+    acts at once. Signals reach only the main thread; elsewhere `should_stop` is the way."""
+    stop = _Stop(should_stop)
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.asked = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _require_usable(train: Dataset, dev: Dataset) -> None:
+    """Both sets labelled throughout, of one task, and not empty."""
+    for data in (train, dev):
+        if not len(data):
+            raise TrainError(f"{data.path} has no examples.")
+        for example in data.examples:
+            given = example.label if isinstance(example, Example) else example.tags
+            if given is None:
+                raise TrainError(
+                    f"{data.path}, row {example.row}: the example has no label.",
+                    hint="Label it or take it out.",
+                )
+    if train.task != dev.task:
+        raise TrainError(
+            f"{train.path} is for {train.task}, but {dev.path} is for {dev.task}.",
+            hint="Give a dev file of the same kind.",
+        )

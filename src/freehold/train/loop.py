@@ -1,0 +1,192 @@
+"""The training loop: epochs of steps, a look at dev after each, the best one kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from freehold.clock import SystemClock
+from freehold.errors import TrainError
+from freehold.train.batches import Ids, epoch_plan, pad_ids, pad_targets
+from freehold.train.hardware import Hardware
+from freehold.train.optimizer import learning_rate
+from freehold.train.progress import Progress
+from freehold.train.state import Best, Position
+from freehold.train.tasks.adapter import Score, TaskAdapter
+
+__all__ = ["Job", "Loop", "Material"]
+
+TELL_EVERY = 0.2  # seconds between two calls of on_progress within an epoch
+SAVE_EVERY = 60.0  # seconds between two saves of a run that nobody stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Training data as numbers."""
+
+    ids: Sequence[Ids]
+    targets: Sequence[NDArray[np.int64]]
+    pad: int
+
+    def lengths(self) -> NDArray[np.int64]:
+        return np.array([len(ids) for ids in self.ids], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What stays the same through a run. The recipe's knobs are plain numbers here."""
+
+    module: torch.nn.Module
+    adapter: TaskAdapter
+    material: Material
+    hardware: Hardware
+    epochs: int
+    learning_rate: float
+    batch_tokens: int
+    warmup: float
+    clip_norm: float
+    patience: int
+    label_weights: torch.Tensor | None
+    label_smoothing: float
+    seed: int
+
+
+class Loop:
+    """One run over a job. `position` and `best` say how far it is at any time."""
+
+    def __init__(
+        self,
+        job: Job,
+        optimizer: torch.optim.Optimizer,
+        position: Position,
+        best: Best,
+        *,
+        evaluate: Callable[[], Score | None],
+        save: Callable[[], None],
+        stopping: Callable[[], bool],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        """`evaluate` scores dev, None if it was stopped in between; `save` writes the run down."""
+        self.job, self.optimizer = job, optimizer
+        self.position, self.best = position, best
+        self._evaluate, self._save = evaluate, save
+        self._stopping, self._on_progress = stopping, on_progress
+        self._clock = SystemClock()
+        self._lengths = job.material.lengths()
+        self._parameters = list(job.module.parameters())
+        self._told = self._saved = self._clock.monotonic()
+        self._first_examples, self._first_seconds = position.examples, position.seconds
+        self.steps = sum(len(self._plan(epoch)) for epoch in range(job.epochs))
+
+    def run(self) -> bool:
+        """Train to the last epoch or until dev stops improving; False if stopped before that.
+
+        Raises TrainError where the loss is no number; `best` is then still what it was.
+        """
+        here = self.position
+        while here.epoch < self.job.epochs and here.stale < self.job.patience:
+            batches = self._plan(here.epoch)
+            self.job.module.train()
+            while here.batch < len(batches):
+                if self._stopping():
+                    return False
+                self._step(batches[here.batch])
+                self._tell(None)
+            score = self._evaluate()
+            if score is None:
+                return False
+            self._finish_epoch(score)
+        return True
+
+    def _plan(self, epoch: int) -> list[list[int]]:
+        job = self.job
+        return epoch_plan(self._lengths, job.batch_tokens, seed=job.seed, epoch=epoch)
+
+    def _step(self, batch: list[int]) -> None:
+        """Forward, backward, clip, update: one batch."""
+        job, here = self.job, self.position
+        started = self._clock.monotonic()
+        device = job.hardware.device
+        ids, mask = pad_ids(job.material.ids, batch, job.material.pad)
+        targets = pad_targets(job.material.targets, batch).to(device)
+        with job.hardware.autocast():
+            logits = job.module(ids.to(device), None if mask is None else mask.to(device))
+        loss = job.adapter.loss(
+            logits, targets, weight=job.label_weights, smoothing=job.label_smoothing
+        )
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without types
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, job.clip_norm or math.inf)
+        self._require_finite(loss.item(), norm.item())
+        rate = learning_rate(here.step, self.steps, highest=job.learning_rate, warmup=job.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        here.losses += loss.item()
+        here.examples += len(batch)
+        here.batch += 1
+        here.step += 1
+        here.seconds += self._clock.monotonic() - started
+
+    def _require_finite(self, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        here, best = self.position, self.best
+        kept = (
+            f"the weights of epoch {best.epoch} (dev {best.score:.4f}) are kept"
+            if best.epoch
+            else "no epoch had ended, so nothing is kept"
+        )
+        what = f"loss became {loss}" if not math.isfinite(loss) else f"gradient became {norm}"
+        raise TrainError(
+            f"The {what} in step {here.step + 1} of {self.steps} (epoch {here.epoch + 1}); {kept}.",
+            hint="Try a lower learning rate, or fp32.",
+        )
+
+    def _finish_epoch(self, score: Score) -> None:
+        here, best = self.position, self.best
+        if best.beaten_by(score.value, score.loss):
+            best.epoch, best.score, best.loss = here.epoch + 1, score.value, score.loss
+            best.weights = {
+                name: parameter.detach().to("cpu", copy=True)
+                for name, parameter in self.job.module.state_dict().items()
+            }
+            here.stale = 0
+        else:
+            here.stale += 1
+        self._tell(score.value)
+        here.epoch, here.batch, here.losses = here.epoch + 1, 0, 0.0
+        if self._clock.monotonic() - self._saved > SAVE_EVERY and here.epoch < self.job.epochs:
+            self._save()
+            self._saved = self._clock.monotonic()
+
+    def _tell(self, score: float | None) -> None:
+        now = self._clock.monotonic()
+        if score is None and now - self._told < TELL_EVERY:
+            return
+        self._told = now
+        here, best = self.position, self.best
+        seconds = max(here.seconds - self._first_seconds, 1e-9)
+        speed = (here.examples - self._first_examples) / seconds
+        left = (self.job.epochs - here.epoch) * len(self._lengths) - self._seen_this_epoch(here)
+        self._on_progress(
+            Progress(
+                epoch=here.epoch + 1,
+                epochs=self.job.epochs,
+                step=here.step,
+                steps=self.steps,
+                loss=here.losses / max(1, here.batch),
+                score=score,
+                best=best.score if best.epoch else None,
+                examples_per_second=speed,
+                seconds_left=max(0.0, left / speed) if speed else 0.0,
+            )
+        )
+
+    def _seen_this_epoch(self, here: Position) -> int:
+        return here.examples - here.epoch * len(self._lengths)

@@ -1,0 +1,115 @@
+"""The recipe: every knob of a training run with its default, and how it is recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from freehold.data.types import Task
+from freehold.errors import TrainError
+from freehold.settings import setting
+
+__all__ = ["ClassWeights", "Precision", "Recipe"]
+
+Precision = Literal["auto", "fp32", "bf16"]
+ClassWeights = Literal["none", "balanced"]
+
+# What `epochs = None` aims at: so many optimizer steps in all, within the bounds of each task.
+STEPS = 700
+EPOCHS: dict[Task, tuple[int, int]] = {
+    "text-classification": (6, 20),
+    "token-classification": (3, 15),
+}
+LEARNING_RATE: dict[Task, float] = {
+    "text-classification": 3e-4,
+    "token-classification": 2e-4,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to fine-tune; `resolved` fills in what is None. TrainError names a knob out of range."""
+
+    base: str = setting(
+        "minilm", "The encoder to start from: minilm, a folder, or a Hugging Face id (org/name)."
+    )
+    epochs: int | None = setting(
+        None, "Passes over the training data; chosen by task and size when not given."
+    )
+    learning_rate: float | None = setting(
+        None, "The highest learning rate; chosen by task when not given."
+    )
+    batch_tokens: int | None = setting(
+        None, "Tokens in a batch, padding included; chosen by the size of the data when not given."
+    )
+    max_length: int = setting(128, "Tokens kept of each example; what is beyond them is cut off.")
+    warmup: float = setting(0.1, "Share of all steps in which the learning rate rises.")
+    weight_decay: float = setting(0.01, "Decoupled weight decay of matrices (not of biases).")
+    clip_norm: float = setting(1.0, "Gradients are scaled down to this norm; 0 for no clipping.")
+    dropout: float = setting(0.1, "Dropout before the last layer.")
+    encoder_dropout: float = setting(
+        0.0, "Dropout inside the encoder; over a few epochs it costs time and gains nothing."
+    )
+    patience: int = setting(3, "Epochs without a better dev score before the run stops early.")
+    class_weights: ClassWeights = setting(
+        "none", "Weight of each label in the loss: none, or balanced (rare labels count more)."
+    )
+    label_smoothing: float = setting(0.0, "Share of each target spread over all labels.")
+    precision: Precision = setting(
+        "auto", "fp32, bf16 (matrix products in bfloat16), or auto: bf16 where it is fast."
+    )
+    seed: int = setting(0, "Seed of the new layer, the batches and the dropout.")
+    threads: int | None = setting(None, "Processor threads; all that torch finds when not given.")
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "learning_rate", "batch_tokens", "max_length", "patience", "threads")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise TrainError(f"{name} is {value}, but has to be above 0.")
+        if self.max_length < 8:
+            raise TrainError(f"max_length is {self.max_length}, but has to be at least 8 tokens.")
+        for name in ("warmup", "dropout", "encoder_dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise TrainError(f"{name} is {getattr(self, name)}, but has to be in 0 <= x < 1.")
+        for name in ("weight_decay", "clip_norm"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise TrainError(f"{name} is {getattr(self, name)}, but has to be 0 or more.")
+        for name, choices in (("class_weights", ClassWeights), ("precision", Precision)):
+            if getattr(self, name) not in get_args(choices):
+                allowed = ", ".join(get_args(choices))
+                raise TrainError(
+                    f"{name} is {getattr(self, name)!r}, but has to be one of {allowed}."
+                )
+
+    def resolved(self, task: Task, tokens: int) -> Recipe:
+        """This recipe with nothing left open, for training data of so many tokens in all.
+
+        Batches are 1,024 tokens, less for small data so that an epoch still has some thirty steps;
+        epochs are as many as make `STEPS` steps, within the bounds of the task.
+        """
+        batch = self.batch_tokens or max(256, min(1024, round(tokens / 30 / 64) * 64))
+        least, most = EPOCHS[task]
+        steps = max(1, tokens / batch)
+        return replace(
+            self,
+            epochs=self.epochs or max(least, min(most, round(STEPS / steps))),
+            learning_rate=self.learning_rate or LEARNING_RATE[task],
+            batch_tokens=batch,
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The recipe as JSON values, for a version's lineage."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Recipe:
+        """The inverse of `document`; raises TrainError for a knob that there is not."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(document) - known):
+            raise TrainError(
+                f"A recipe has no {unknown[0]!r}.", hint=f"It has {', '.join(sorted(known))}."
+            )
+        return cls(**document)

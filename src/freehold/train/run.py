@@ -1,0 +1,190 @@
+"""One run's parts: encoder and data as numbers, and what is kept of them on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from freehold.data.types import Dataset
+from freehold.train import checkpoint, state
+from freehold.train.checkpoint import Meta
+from freehold.train.encoders import EncoderFiles, load_encoder, load_tokenizer, longest_input
+from freehold.train.hardware import Hardware
+from freehold.train.loop import Job, Material
+from freehold.train.optimizer import adamw
+from freehold.train.predict import answer
+from freehold.train.recipe import Recipe
+from freehold.train.state import Best, Position
+from freehold.train.tasks.adapter import Encoded, Logits, Score
+from freehold.train.tasks.registry import adapter_of
+from freehold.train.vocabulary import Vocabulary, embedding_name, shrink
+
+__all__ = ["Run", "prepare"]
+
+
+@dataclass(slots=True)
+class Run:
+    """What the loop works on, and dev to look at it with."""
+
+    job: Job
+    optimizer: torch.optim.Optimizer
+    labels: list[str]
+    dev: Dataset
+    dev_encoded: Encoded
+    vocabulary: Vocabulary
+    meta: Meta  # but for the score and the epoch
+    files: EncoderFiles
+    out: Path
+    identity: dict[str, Any]  # what a resumed run has to have in common with the stopped one
+    position: Position = field(default_factory=Position)
+    best: Best = field(default_factory=Best)
+
+    def answers(self, *, go_on: Callable[[], bool] = lambda: True) -> list[Logits] | None:
+        """Logits of dev by the weights of this moment; None if `go_on` said no in between."""
+        found = answer(
+            self.job.module,
+            self.job.adapter,
+            self.dev_encoded,
+            self.labels,
+            ids=[self.vocabulary.renumber(ids) for ids in self.dev_encoded.ids],
+            pad=self.job.material.pad,
+            device=self.job.hardware.device,
+            go_on=go_on,
+        )
+        return found if len(found) == len(self.dev) else None
+
+    def score(self, logits: list[Logits]) -> Score:
+        return self.job.adapter.score(self.dev.examples, logits, self.labels)
+
+    def best_answers(self) -> list[Logits]:
+        """Dev answered by the best weights in float32, as `predict.logits` will answer it."""
+        self.job.module.load_state_dict(self.best.weights)
+        found = self.answers()
+        assert found is not None
+        return found
+
+    def keep_best(self, score: float) -> None:
+        """Write the best epoch's weights as a checkpoint; nothing if no epoch has ended."""
+        if self.best.epoch:
+            name = embedding_name(self.job.module)
+            weights = dict(self.best.weights)
+            weights[name] = self.vocabulary.whole(weights[name])
+            meta = replace(self.meta, score=score, epoch=self.best.epoch)
+            checkpoint.save(self.out, weights, self.files.folder, meta)
+
+    def save(self) -> None:
+        """Write down everything that going on later takes, and the best so far."""
+        self.keep_best(self.best.score)
+        file = state.path_of(self.out)
+        state.write(file, self.job.module, self.optimizer, self.position, self.best, self.identity)
+
+    def restore(self) -> None:
+        """Go back to where `save` was called. Raises TrainError as `state.read` does."""
+        file = state.path_of(self.out)
+        self.position, self.best = state.read(file, self.job.module, self.optimizer, self.identity)
+
+    def forget(self) -> None:
+        """Remove the state of a stopped run."""
+        state.path_of(self.out).unlink(missing_ok=True)
+
+
+def prepare(
+    train: Dataset,
+    dev: Dataset,
+    recipe: Recipe,
+    machine: Hardware,
+    files: EncoderFiles,
+    out: Path,
+) -> Run:
+    """Tokenise, load the encoder, and settle what the recipe leaves open."""
+    adapter = adapter_of(train.task)
+    labels = adapter.labels(train)
+    tokenizer = load_tokenizer(files.folder)
+    max_length = min(recipe.max_length, longest_input(files))
+    encoded = adapter.encode(tokenizer, train.examples, max_length)
+    dev_encoded = adapter.encode(tokenizer, dev.examples, max_length)
+    settled = recipe.resolved(train.task, int(encoded.lengths().sum()))
+    assert settled.epochs is not None
+    assert settled.learning_rate is not None
+    assert settled.batch_tokens is not None
+
+    encoder = load_encoder(files, attention=machine.attention)
+    _set_dropout(encoder, recipe.encoder_dropout)
+    pad = int(files.config().get("pad_token_id") or 0)
+    used = np.unique(np.concatenate([*encoded.ids, *dev_encoded.ids])).tolist()
+    vocabulary = shrink(encoder, used, pad)
+    module = adapter.module(encoder, len(labels), recipe.dropout).to(machine.device)
+    targets = adapter.targets(encoded, train.examples, labels)
+    material = Material([vocabulary.renumber(ids) for ids in encoded.ids], targets, pad)
+    balanced = _balanced(targets, len(labels)).to(machine.device)
+    job = Job(
+        module=module,
+        adapter=adapter,
+        material=material,
+        hardware=machine,
+        epochs=settled.epochs,
+        learning_rate=settled.learning_rate,
+        batch_tokens=settled.batch_tokens,
+        warmup=recipe.warmup,
+        clip_norm=recipe.clip_norm,
+        patience=recipe.patience,
+        label_weights=balanced if recipe.class_weights == "balanced" else None,
+        label_smoothing=recipe.label_smoothing,
+        seed=recipe.seed,
+    )
+    meta = Meta(
+        task=train.task,
+        labels=tuple(labels),
+        max_length=max_length,
+        base=files.name,
+        base_sha256=files.sha256,
+        score_name=adapter.score_name,
+        score=0.0,
+        epoch=0,
+        recipe=settled.document(),
+    )
+    return Run(
+        job=job,
+        optimizer=adamw(module, settled.learning_rate, recipe.weight_decay),
+        labels=labels,
+        dev=dev,
+        dev_encoded=dev_encoded,
+        vocabulary=vocabulary,
+        meta=meta,
+        files=files,
+        out=out,
+        identity=_identity(train, dev, settled, files, machine),
+    )
+
+
+def _set_dropout(encoder: torch.nn.Module, share: float) -> None:
+    for part in encoder.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = share
+
+
+def _balanced(targets: list[NDArray[np.int64]], labels: int) -> torch.Tensor:
+    """Weights n / (labels x count), as scikit-learn's "balanced": each label counts alike."""
+    found = np.concatenate([target.reshape(-1) for target in targets])
+    counts = np.bincount(found[found >= 0], minlength=labels)
+    weights = counts.sum() / (labels * np.maximum(counts, 1))
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def _identity(
+    train: Dataset, dev: Dataset, recipe: Recipe, files: EncoderFiles, machine: Hardware
+) -> dict[str, Any]:
+    knobs = {name: value for name, value in recipe.document().items() if name != "threads"}
+    return {
+        "training data": [train.sha256, len(train), train.columns],
+        "dev data": [dev.sha256, len(dev), dev.columns],
+        "encoder": files.sha256,
+        **knobs,
+        "precision": machine.precision,
+    }

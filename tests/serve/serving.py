@@ -1,0 +1,208 @@
+"""An engine that needs no model and a gate over a real database, for tests of the server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import urllib.parse
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import httpx
+import sqlalchemy as sa
+
+from freehold.clock import Clock, SystemClock, format_time
+from freehold.meter import events
+from freehold.project import Serve
+from freehold.serve.decode import Entity, TaggedWord, TextAnswer, WordsAnswer
+from freehold.serve.keys import KeyRing, create_key
+from freehold.serve.ports import Caller, Outcome, Recorded, Tally, Work
+from freehold.serve.server import ServerThread
+from freehold.store import schema
+from freehold.store.database import Database
+
+LABELS = ("arrival", "refund", "lost", "other")
+SETTINGS = Serve(port=0, drain_seconds=10)
+
+
+@dataclass(frozen=True)
+class FakeMeta:
+    model: str = "bank"
+    version: int = 1
+    task: str = "text-classification"
+    labels: tuple[str, ...] = LABELS
+    temperature: float = 1.0
+    max_length: int = 64
+
+
+@dataclass(frozen=True)
+class FakeText:
+    text: str
+    length: int
+    truncated: bool = False
+
+
+@dataclass
+class FakeEngine:
+    """Answers by checksum, the same everywhere; a token is a word, plus two.
+
+    `hold` keeps batches from running until it is set; a text with "boom" breaks its batch, one with
+    "garble" cannot be answered.
+    """
+
+    meta: FakeMeta = FakeMeta()
+    hold: threading.Event | None = None
+    seconds_per_token: float = 0.0
+    batches: list[list[FakeText]] = field(default_factory=list)
+    running: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def encode(self, texts: Sequence[str]) -> list[FakeText]:
+        limit = self.meta.max_length
+        lengths = [len(text.split()) + 2 for text in texts]
+        return [
+            FakeText(text, min(length, limit), length > limit)
+            for text, length in zip(texts, lengths, strict=True)
+        ]
+
+    def run(self, batch: Sequence[FakeText]) -> list[int]:
+        self.batches.append(list(batch))
+        self.running.release()
+        if self.hold is not None:
+            self.hold.wait(20)
+        if self.seconds_per_token:
+            padded = len(batch) * max(text.length for text in batch)
+            threading.Event().wait(self.seconds_per_token * padded)
+        if any("boom" in text.text for text in batch):
+            raise ValueError("the secret text of a customer")
+        return [zlib.crc32(text.text.encode()) for text in batch]
+
+    def answer(self, encoded: FakeText, logits: int) -> TextAnswer | WordsAnswer:
+        if "garble" in encoded.text:
+            raise ValueError("no answer")
+        if self.meta.task == "token-classification":
+            return _words(encoded.text)
+        start = logits % len(LABELS)
+        names = LABELS[start:] + LABELS[:start]
+        return TextAnswer(tuple(zip(names, (0.55, 0.25, 0.15, 0.05), strict=True)))
+
+
+def _words(text: str) -> WordsAnswer:
+    """Capitalised words are places; neighbours make one."""
+    words, entities, at = [], [], 0
+    for word in text.split():
+        start = text.index(word, at)
+        at = start + len(word)
+        inside = bool(words) and words[-1].tag != "O"
+        tag = ("I-LOC" if inside else "B-LOC") if word[0].isupper() else "O"
+        words.append(TaggedWord(tag, 0.9, word, start, at))
+        if tag == "B-LOC":
+            entities.append(Entity("LOC", 0.9, word, start, at))
+        elif tag == "I-LOC":
+            first = entities.pop().start
+            entities.append(Entity("LOC", 0.9, text[first:at], first, at))
+    return WordsAnswer(tuple(words), tuple(entities))
+
+
+@dataclass
+class DatabaseGate:
+    """The gate as `freehold.app` makes it: keys from serve, the record from meter."""
+
+    database: Database
+    ring: KeyRing
+    server: str = "test"
+    clock: Clock = field(default_factory=SystemClock)
+
+    def remembered(self, token: str) -> Caller | None:
+        return self.ring.remembered(token)
+
+    def authenticate(self, token: str) -> Caller:
+        return self.ring.authenticate(token)
+
+    def replay(self, caller: Caller, key: str, digest: str) -> bytes | None:
+        return events.replay(self.database, caller.customer_id, key, digest)
+
+    def settle(self, works: Sequence[Work], tallies: Sequence[Tally]) -> list[Outcome]:
+        return events.settle(self.database, works, tallies, server=self.server, clock=self.clock)
+
+    def ping(self) -> None:
+        with self.database.read() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+
+@dataclass
+class NoGate:
+    """Everybody may ask, nothing is kept; `settled` remembers."""
+
+    settled: list[Work] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def remembered(self, token: str) -> Caller | None:
+        return Caller("cus_1", "key_1")
+
+    authenticate = remembered
+
+    def replay(self, caller: Caller, key: str, digest: str) -> bytes | None:
+        return None
+
+    def settle(self, works: Sequence[Work], tallies: Sequence[Tally]) -> list[Outcome]:
+        if self.failure is not None:
+            raise self.failure
+        self.settled.extend(works)
+        self.tallies.extend(tallies)
+        return [Outcome(work.request_id, Recorded.METERED, work.body) for work in works]
+
+    def ping(self) -> None:
+        return None
+
+
+def add_customer(database: Database, customer_id: str = "cus_1") -> str:
+    """A customer with a key, which is returned."""
+    clock = SystemClock()
+    with database.write() as connection:
+        connection.execute(
+            schema.customers.insert(),
+            {"id": customer_id, "name": customer_id, "created_at": format_time(clock.now())},
+        )
+    return create_key(database, customer_id, clock)[1]
+
+
+def rows(database: Database, table: sa.Table) -> list[Any]:
+    with database.read() as connection:
+        return list(connection.execute(sa.select(table)))
+
+
+@contextmanager
+def serving(
+    gate: Any,
+    *engines: FakeEngine,
+    settings: Serve = SETTINGS,
+    log: TextIO | None = None,
+) -> Iterator[ServerThread]:
+    """A real server over the engines (one that answers "bank", if none is given)."""
+    models = {engine.meta.model: engine for engine in engines or (FakeEngine(),)}
+    with ServerThread(models, gate, settings, log=log) as server:
+        yield server
+
+
+def client(server: ServerThread, key: str | None = None) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=server.url, headers=headers, timeout=30, trust_env=False)
+
+
+def connect(server: ServerThread) -> socket.socket:
+    """A bare connection, for what no client would send."""
+    address = urllib.parse.urlsplit(server.url)
+    return socket.create_connection((address.hostname or "", address.port or 0), timeout=20)
+
+
+def until(met: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for something that happens in another thread."""
+    end = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)

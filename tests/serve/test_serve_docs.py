@@ -1,0 +1,44 @@
+"""docs/serve.md names every path, status, header, parameter, metric and log field there is."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from serving import SETTINGS, NoGate, client, serving
+
+from freehold.serve.metrics import Metrics
+from freehold.serve.openapi import document
+
+PAGE = Path(__file__).parents[2] / "docs" / "serve.md"
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+def test_what_openapi_describes(page: str) -> None:
+    described = document(SETTINGS, {})
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            assert f"`{method.upper()} {path.replace('{name}', 'NAME')}`" in page
+            for status in operation["responses"]:
+                assert status == "200" or f"| {status} |" in page
+    for header in described["components"]["headers"]:
+        assert f"`{header}" in page
+    for parameter in described["components"]["schemas"]["Parameters"]["properties"]:
+        assert f"`{parameter}`" in page
+
+
+def test_metrics_and_log_fields(page: str) -> None:
+    for metric in Metrics().registry.collect():
+        names = (f"`{metric.name}`", f"`{metric.name}_total`")
+        assert any(name in page for name in names), metric.name
+    log = io.StringIO()
+    with serving(NoGate(), log=log) as server, client(server, "k") as http:
+        http.post("/models/bank", json={"inputs": "a"})
+    for field in json.loads(log.getvalue()):
+        assert f"`{field}`" in page
