@@ -28,9 +28,11 @@ from freehold.errors import (
     NotFoundError,
 )
 from freehold.export import bundle as module
+from freehold.export import ort_int8
 from freehold.export.bundle import export
 from freehold.export.graph import check_graph, write_graph
 from freehold.export.report import ExportReport
+from freehold.export.terminal import render
 from freehold.serve.engine import CERTAIN, Engine
 from freehold.serve.predict import predict
 from freehold.serve.tokenise import Tokeniser
@@ -197,6 +199,52 @@ def test_two_exports_differ_in_measurements_alone(
     first, second = (document(folder) for folder in folders)
     assert first.pop("measured") != second.pop("measured")
     assert first == second  # which holds the files' sha256
+
+
+def test_the_table_shows_every_candidate_and_marks_the_kept_one(
+    words_report: ExportReport, text_checkpoint: Path
+) -> None:
+    from rich.console import Console
+
+    def shown(report: ExportReport) -> list[str]:
+        console = Console(width=120)
+        with console.capture() as capture:
+            console.print(render(report))
+        return capture.get().splitlines()
+
+    lines = shown(replace(words_report, precision="int8"))
+    assert [line.split()[:3] for line in lines if "onnxruntime" in line] == [
+        ["onnxruntime", "fp32", lines[3].split()[2]],
+        ["→", "onnxruntime", "int8"],
+    ]
+    assert "entity F1" in lines[1]
+    assert "200 dev examples; torch itself scores 1.0000" in " ".join(lines)
+    bare = replace(words_report, n=0, torch_score=None)
+    assert "Without dev texts" in shown(bare)[-1]
+
+
+def test_int8_weights_leave_room_where_sums_could_overflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    for flags, narrow in [("avx2 avx512f", True), ("avx512_vnni", False), ("avx_vnni", False)]:
+        cpuinfo.write_text(f"flags\t: sse {flags} fma\n")
+        assert ort_int8.saturates(cpuinfo) is narrow
+    assert ort_int8.saturates(tmp_path / "nothing")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert not ort_int8.saturates(cpuinfo)
+
+
+def test_int8_leaves_the_head_as_it_is(
+    words_export: tuple[ExportReport, Path], text_export: tuple[ExportReport, Path]
+) -> None:
+    import onnx
+
+    (name,) = ort_int8.head_products(onnx.load(words_export[1]))
+    (node,) = [n for n in onnx.load(words_export[1]).graph.node if n.name == name]
+    assert node.op_type == "MatMul"
+    assert ort_int8.head_products(onnx.load(text_export[1])) == []  # a Gemm, which stays anyway
 
 
 # As torch has it.
@@ -377,7 +425,6 @@ def test_a_bundle_serves_where_nothing_of_training_can_be_imported(
         from freehold.data.types import Example
         from freehold.serve.engine import Engine
         from freehold.serve.predict import predict
-from freehold.serve.tokenise import Tokeniser
 
         answers = []
         for folder in sys.argv[1:]:

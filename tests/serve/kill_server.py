@@ -25,6 +25,16 @@ from freehold.serve.server import serve
 from freehold.store.database import Database
 
 
+class Slow(ProjectGate):
+    """The gate of `freehold serve`, which lingers between commit and answers: so that many kills
+    come where an answer is in the books and has not left."""
+
+    def settle(self, works: Sequence[Work], tallies: Sequence[Tally]) -> list[Outcome]:
+        outcomes = super().settle(works, tallies)
+        time.sleep(0.01)
+        return outcomes
+
+
 class Early(ProjectGate):
     """Commits soon, but after the answers have left."""
 
@@ -48,7 +58,7 @@ class Forgetful(ProjectGate):
         return super().settle(forgotten, tallies)
 
 
-GATES = {"": ProjectGate, "early": Early, "forgetful": Forgetful}
+GATES = {"": Slow, "early": Early, "forgetful": Forgetful}
 
 
 def main(url: str, mutant: str = "") -> None:

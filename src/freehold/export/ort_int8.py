@@ -3,6 +3,12 @@
 Weights are symmetric int8 with one scale an output channel; activations are uint8 with scale and
 zero point taken from each batch (https://onnxruntime.ai/docs/performance/model-optimizations/
 quantization.html). Embeddings, normalisation, attention's own products and the head stay fp32.
+
+An activation's scale is that of its whole batch, so an answer depends a little on what it was
+batched with: of 600 banking77 texts, alone against in batches of 16, the probabilities moved by
+0.006 at the median and 0.12 at most; 5 labels changed, all with a runner-up within 0.09 of them.
+Scales for each row (MatMulNBits of 8 bits) have no such dependence and take twice the time.
+
 Fusing the graph with ONNX Runtime's transformer optimiser before made it slower, not faster
 (MiniLM-L6, 32 x 16 tokens on one core: 53 ms against 44 to 50), so the plain graph is quantised.
 """
@@ -20,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["build"]
+__all__ = ["build", "head_products", "saturates"]
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -36,14 +42,14 @@ def build(graph: Path, folder: Path) -> None:
             loaded,
             folder / "model.onnx",
             op_types_to_quantize=["MatMul"],
-            nodes_to_exclude=_head(loaded),
+            nodes_to_exclude=head_products(loaded),
             per_channel=True,
-            reduce_range=_saturates(),
+            reduce_range=saturates(),
             weight_type=QuantType.QInt8,
         )
 
 
-def _head(graph: onnx.ModelProto) -> list[str]:
+def head_products(graph: onnx.ModelProto) -> list[str]:
     """The products nearest the output, by name: the head is too small to be worth its rounding."""
     made_by: dict[str, Any] = {name: node for node in graph.graph.node for name in node.output}
     node = made_by.get(graph.graph.output[0].name)
@@ -53,7 +59,7 @@ def _head(graph: onnx.ModelProto) -> list[str]:
     return [node.name] if node is not None and node.op_type == "MatMul" else []
 
 
-def _saturates(cpuinfo: Path = _CPUINFO) -> bool:
+def saturates(cpuinfo: Path = _CPUINFO) -> bool:
     """Whether this processor adds pairs of 8-bit products in 16 bits, where they can overflow: x86
     without VNNI. Weights of 7 bits then keep the sums within range."""
     if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686"):
