@@ -76,8 +76,12 @@ def fit(
         else:
             run.forget()
             checkpoint.remove(out)
-        finished = _train(run, stop, on_progress)
-        logits = run.best_answers() if finished else None
+        try:
+            finished = _train(run, stop, on_progress)
+            logits = run.best_answers() if finished else None
+        except BaseException:  # a loss that is no number, a second Ctrl-C: what was learnt stays
+            run.keep_best(run.best.score)
+            raise
         score = run.best.score if logits is None else run.score(logits).value
         if finished:
             run.keep_best(score)
@@ -105,7 +109,7 @@ def fit(
 
 
 def _train(run: Run, stop: _Stop, on_progress: Callable[[Progress], None] | None) -> bool:
-    """Whether the loop came to its end. A run that fails leaves its best epoch so far in `out`."""
+    """Whether the loop came to its end."""
 
     def evaluate() -> Score | None:
         with run.job.hardware.autocast():
@@ -129,11 +133,7 @@ def _train(run: Run, stop: _Stop, on_progress: Callable[[Progress], None] | None
         stopping=stop,
         on_progress=tell,
     )
-    try:
-        return loop.run()
-    except TrainError:
-        run.keep_best(run.best.score)
-        raise
+    return loop.run()
 
 
 class _Stop:
