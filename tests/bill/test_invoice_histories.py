@@ -59,14 +59,14 @@ def test_closing_at_the_same_time_bills_everything_once(venture: Venture) -> Non
         try:
             for _ in range(3):
                 close_all(venture.database, parse_period("2026-11"), venture.clock, PLAIN)
-        except BaseException as error:  # noqa: BLE001 - it is reported in the main thread
+        except BaseException as error:
             failures.append(error)
 
     def meter() -> None:
         try:
             for number in range(20):
                 venture.use(1, customer=f"cus_{'ab'[number % 2]}")
-        except BaseException as error:  # noqa: BLE001 - it is reported in the main thread
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=closer) for _ in range(4)]

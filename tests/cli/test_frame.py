@@ -22,7 +22,10 @@ HEAVY = (
 
 @pytest.mark.parametrize(
     "code",
-    ["import freehold", "from freehold.cli.main import main\nmain(['--help'], standalone_mode=False)"],
+    [
+        "import freehold",
+        "from freehold.cli.main import main\nmain(['--help'], standalone_mode=False)",
+    ],
 )
 def test_importing_and_help_load_nothing_heavy(code: str) -> None:
     check = f"import sys\n{code}\nprint('LOADED', sorted(set({HEAVY!r}) & set(sys.modules)))"

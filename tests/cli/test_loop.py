@@ -86,9 +86,16 @@ def test_from_a_labelled_file_to_a_paid_answer_and_its_margin(
         trained
     )
     evaluated = _run(project, "evaluate", "bank")
-    for key in (
-        "n accuracy micro_f1 macro_f1 weighted_f1 entity_f1 intervals per_label".split()
-    ):
+    for key in [
+        "n",
+        "accuracy",
+        "micro_f1",
+        "macro_f1",
+        "weighted_f1",
+        "entity_f1",
+        "intervals",
+        "per_label",
+    ]:
         assert key in evaluated
     metric = "accuracy" if template == "classification" else "entity_f1"
     assert evaluated[metric] == pytest.approx(trained["metrics"][metric], abs=1e-9)
@@ -97,10 +104,9 @@ def test_from_a_labelled_file_to_a_paid_answer_and_its_margin(
     refused = _run(project, "promote", "bank@1", code=1)
     assert "has not been exported" in refused["error"]
     exported = _run(project, "export", "bank", "--precision", "fp32")
-    for key in (
-        "bundle engine precision size_mb p50_ms inputs_per_second agreement".split()
-    ):
-        assert key in exported
+    assert {
+        "bundle", "engine", "precision", "size_mb", "p50_ms", "inputs_per_second", "agreement",
+    } <= set(exported)  # fmt: skip
     assert exported["agreement"] >= 0.99
     assert _run(project, "promote", "bank@1")["stage"] == "live"
 
@@ -111,7 +117,7 @@ def test_from_a_labelled_file_to_a_paid_answer_and_its_margin(
         client = InferenceClient(model=f"{url}/models/bank", token=added["key"])
         if template == "classification":
             served = client.text_classification("where is my bike")
-            assert served[0].label in trained["metrics"] or served[0].label
+            assert served[0].label in evaluated["per_label"]
         else:
             client.token_classification("My bike 4471 stands at Kapelplein since 18:40")
     texts = project / "new.txt"

@@ -87,8 +87,10 @@ class App:
 
 
 @contextmanager
-def open_app(project: Project, clock: Clock | None = None) -> Iterator[App]:
+def open_app(
+    project: Project, clock: Clock | None = None, environ: Mapping[str, str] | None = None
+) -> Iterator[App]:
     """Open the project's database and registry; closed at the end of the block."""
     clock = clock or SystemClock()
-    with open_database(project) as database:
+    with open_database(project, environ) as database:
         yield App(project, database, Registry(database, project.state, clock), clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -63,7 +64,8 @@ def run(folder: Path, watcher: Watcher) -> Demo:
     watcher.step("Making the project")
     made = new_project(folder.name, folder.parent)
     project = load_project(made.folder / "freehold.toml")
-    with open_app(project) as app:
+    # Never a database that is set up for real customers.
+    with open_app(project, environ={}) as app:
         evaluation = _learn(app, watcher)
         players = _customers(app)
         sent = _serve(app, players, watcher)
@@ -141,7 +143,12 @@ def _server(root: Path) -> Iterator[str]:
     log = root / "server.log"
     with (
         log.open("wb") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,  # noqa: S603 - our own program
+        subprocess.Popen(  # noqa: S603 - our own program
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, "FREEHOLD_DATABASE_URL": ""},
+        ) as process,
     ):
         try:
             assert process.stdout is not None
