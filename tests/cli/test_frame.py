@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +103,21 @@ def test_models_of_a_new_project_is_empty(tmp_path: Path) -> None:
     CliRunner().invoke(main, ["new", "bank", "--dir", str(tmp_path)])
     result = CliRunner().invoke(main, ["models", "--json", "--project", str(tmp_path / "bank")])
     assert json.loads(result.stdout) == {"versions": []}
+
+
+def test_a_missing_library_is_a_sentence(tmp_path: Path) -> None:
+    CliRunner().invoke(main, ["new", "bank", "--dir", str(tmp_path)])
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('gone', name='torch')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "freehold", "train", "--project", str(tmp_path / "bank")],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        },
+    )
+    assert done.returncode == 1
+    assert "needs torch, which is not installed" in done.stderr
+    assert "freehold[train]" in done.stderr
+    assert "Traceback" not in done.stderr

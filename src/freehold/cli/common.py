@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from freehold.errors import FreeholdError
+from freehold.errors import FreeholdError, MissingDependencyError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -107,18 +107,34 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+# Libraries that the base installation leaves out, and what brings them.
+_EXTRAS = dict.fromkeys(
+    ("torch", "transformers", "safetensors", "sklearn", "scipy", "seqeval", "onnx", "onnxscript"),
+    "train",
+)
+
+
 @contextmanager
 def _errors(output: Output) -> Iterator[None]:
     try:
         yield
     except FreeholdError as error:
-        if output.json:
-            output.document({"error": error.message, "hint": error.hint})
-            output.flush()
-        output.err.print(f"freehold: {error.message}", markup=False, style="red")
-        if error.hint:
-            output.err.print(error.hint, markup=False)
-        raise SystemExit(1) from None
+        _fail(output, error)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _EXTRAS:
+            raise
+        _fail(output, MissingDependencyError(library, _EXTRAS[library], "This verb"))
     except KeyboardInterrupt:
         output.err.print("freehold: stopped.", markup=False)
         raise SystemExit(1) from None
+
+
+def _fail(output: Output, error: FreeholdError) -> NoReturn:
+    if output.json:
+        output.document({"error": error.message, "hint": error.hint})
+        output.flush()
+    output.err.print(f"freehold: {error.message}", markup=False, style="red")
+    if error.hint:
+        output.err.print(error.hint, markup=False)
+    raise SystemExit(1) from None

@@ -19,7 +19,7 @@ __all__ = ["Encoded", "Engine", "Meta"]
 
 TOKENIZER = "tokenizer.json"
 OUTSIDE = "O"
-CERTAIN = 20.0  # the logit of "O", above zeros, for a word the model did not see; as in training
+CERTAIN = 1000.0  # the logit of "O", above zeros, for a word the model did not see; as in training
 
 
 class Arithmetic(Protocol):

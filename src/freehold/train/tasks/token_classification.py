@@ -19,7 +19,7 @@ __all__ = ["ADAPTER", "TokenClassification", "TokenClassifier", "entities"]
 
 OUTSIDE = "O"
 BARE_SPACE = "▁"  # SentencePiece's mark of a space, a token of its own before some words
-CERTAIN = 20.0  # the logit of "O", above zeros, for a word the encoder did not see
+CERTAIN = 1000.0  # the logit of "O", above zeros, for a word the encoder did not see
 
 
 class TokenClassifier(torch.nn.Module):
