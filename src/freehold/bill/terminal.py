@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from freehold.bill.invoices import Invoice
@@ -21,7 +21,7 @@ __all__ = ["invoice", "invoices", "reconciliation"]
 
 def invoices(issued: Sequence[Invoice], names: Mapping[str, str]) -> RenderableType:
     """One row an invoice; `names` are the customers' by id."""
-    table = Table("Number", "Customer", "Period", "Kind")
+    table = Table(Column("Number", no_wrap=True), "Customer", "Period", "Kind")
     for title in ("Inputs", "Net", "Tax", "Total"):
         table.add_column(title, justify="right", no_wrap=True)
     for item in issued:
@@ -104,7 +104,7 @@ def reconciliation(result: Reconciliation) -> RenderableType:
     parts += [Text(f"✗ {item.sentence()}", style="red") for item in result.discrepancies]
     waiting = sum(item.inputs for item in result.unbilled)
     if waiting:
-        parts.append(Text(f"{waiting:,} inputs wait for an invoice; that is not a difference."))
+        parts.append(Text(f"Not invoiced yet, which is no difference: {waiting:,} inputs."))
     parts += [Text(hint) for hint in result.hints]
     verdict = "Everything agrees: difference 0." if good else f"Difference {result.difference:,}."
     parts.append(Text(verdict, style="bold green" if good else "bold red"))

@@ -33,7 +33,7 @@ def add(output: Output, customer: str) -> None:
 @verb
 def list_(output: Output, customer: str | None) -> None:
     """Keys by their visible prefix, with whether they are revoked."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from freehold.app import open_app
     from freehold.app.sell import keys_of
@@ -41,7 +41,7 @@ def list_(output: Output, customer: str | None) -> None:
     with open_app(project_of(output)) as app:
         keys = keys_of(app, customer)
     output.document({"keys": [{**key.document(), "customer_name": name} for key, name in keys]})
-    table = Table("id", "key", "customer", "made", "revoked")
+    table = Table(Column("id", no_wrap=True), "key", "customer", "made", "revoked")
     for key, name in keys:
         revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
         table.add_row(key.id, f"{key.prefix}…", name, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)

@@ -11,7 +11,7 @@ from freehold.cli.common import Output, project_of, verb
 @verb
 def command(output: Output) -> None:
     """List versions with stage, dev score, training time and cost."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from freehold.app import open_app
 
@@ -21,7 +21,9 @@ def command(output: Output) -> None:
     if not versions:
         output.show("No versions yet: run `freehold train`.")
         return
-    table = Table("version", "task", "stage", "dev score", "trained", "cost", "from")
+    table = Table(
+        Column("version", no_wrap=True), "task", "stage", "dev score", "trained", "cost", "from"
+    )
     for version in versions:
         score = next(
             (f"{k} {v:.4f}" for k, v in version.metrics.items() if k in ("accuracy", "entity_f1")),
