@@ -105,6 +105,17 @@ def test_models_of_a_new_project_is_empty(tmp_path: Path) -> None:
     assert json.loads(result.stdout) == {"versions": []}
 
 
+def test_a_dev_file_of_another_task_is_refused_before_training(tmp_path: Path) -> None:
+    CliRunner().invoke(main, ["new", "bank", "--dir", str(tmp_path)])
+    project = tmp_path / "bank"
+    (project / "other.csv").write_text("text,label\nhello there,a\nbye now,b\nhi again,a\n")
+    words = ["train", "--data", str(project / "other.csv"), "--project", str(project)]
+    result = CliRunner().invoke(main, [*words, "--json"])
+    assert result.exit_code == 1
+    assert "dev.csv has none of the labels of other.csv" in json.loads(result.stdout)["error"]
+    assert not (project / ".freehold" / "runs").exists()
+
+
 def test_a_missing_library_is_a_sentence(tmp_path: Path) -> None:
     CliRunner().invoke(main, ["new", "bank", "--dir", str(tmp_path)])
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('gone', name='torch')\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
-from freehold.errors import ConflictError, NotFoundError
+from freehold.errors import ConflictError, DataError, NotFoundError
 from freehold.registry import Version
 from freehold.store.files import replacing
 
@@ -66,6 +66,11 @@ def train(
     """Fine-tune, calibrate on dev, register a candidate with its lineage and its measured cost."""
     from freehold.train.finetune import fit
 
+    if not (set(train_data.labels()) - {"O"}) & set(dev_data.labels()):
+        raise DataError(
+            f"{dev_data.path.name} has none of the labels of {train_data.path.name}.",
+            hint="Both must be of one task: look at them with `freehold data check`.",
+        )
     run = app.project.state / "runs" / model
     with _alone(run):
         result = fit(train_data, dev_data, recipe, run, on_progress=on_progress, resume=resume)

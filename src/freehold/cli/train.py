@@ -56,6 +56,12 @@ def command(
             columns = ", ".join(f"{role}={column}" for role, column in data.columns.items())
             how = "inferred" if data.inferred else "given"
             output.remark(f"{data.path.name}: {len(data):,} examples ({columns}; {how})")
+        unknown = sorted(set(dev_data.labels()) - set(train_data.labels()))
+        if unknown:
+            output.remark(
+                f"{dev_data.path.name} has labels that {train_data.path.name} lacks, "
+                f"which count as errors: {', '.join(unknown[:5])}{' …' if unknown[5:] else ''}"
+            )
         with training_bar(output.err) as bar:
             trained = train(
                 app,
