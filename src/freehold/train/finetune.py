@@ -31,7 +31,7 @@ class FitResult:
     labels: list[str]
     score: float  # on dev, of the weights in `path`; 0 if no epoch ended
     score_name: str  # "accuracy" or "entity_f1"
-    seconds: float  # from start to end, of this process
+    seconds: float  # from start to end; of a resumed run also the steps taken before
     examples: int  # training examples seen, each as often as it was
     examples_per_second: float  # over the training steps; dev evaluation and loading left out
     epochs: int  # finished
@@ -65,7 +65,7 @@ def fit(
     resume), IntegrityError, MissingDependencyError, StoreError (disk).
     """
     clock = SystemClock()
-    started = clock.monotonic()
+    started, earlier = clock.monotonic(), 0.0
     _require_usable(train, dev)
     files = find(recipe.base)
     machine = hardware.choose(recipe.precision)
@@ -73,6 +73,7 @@ def fit(
         run = prepare(train, dev, recipe, machine, files, out)
         if resume:
             run.restore()
+            earlier = run.position.seconds
         else:
             run.forget()
             checkpoint.remove(out)
@@ -95,7 +96,7 @@ def fit(
         labels=run.labels,
         score=score,
         score_name=run.meta.score_name,
-        seconds=clock.monotonic() - started,
+        seconds=earlier + clock.monotonic() - started,
         examples=here.examples,
         examples_per_second=here.examples / max(here.seconds, 1e-9),
         epochs=here.epoch,
