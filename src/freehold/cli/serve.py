@@ -20,9 +20,12 @@ def command(output: Output, host: str | None, port: int | None, threads: int | N
     from freehold.app.sell import serve
 
     project = project_of(output)
-    given = {"host": host, "port": port, "threads": threads}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    settings = dataclasses.replace(project.serve, **chosen)  # type: ignore[arg-type] # of its fields
+    settings = dataclasses.replace(
+        project.serve,
+        host=project.serve.host if host is None else host,
+        port=project.serve.port if port is None else port,
+        threads=project.serve.threads if threads is None else threads,
+    )
     project = dataclasses.replace(project, serve=settings)
 
     with open_app(project) as app:

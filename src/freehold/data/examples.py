@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -71,7 +72,7 @@ def _described(value: object) -> str:
     if value is None:
         return "missing"
     if isinstance(value, float):
-        return "NaN, so it was lost" if value != value else "a decimal number"  # noqa: PLR0124 - NaN
+        return "NaN, so it was lost" if math.isnan(value) else "a decimal number"
     if isinstance(value, bool):
         return "true or false"
     return f"a value of type {type(value).__name__}"
