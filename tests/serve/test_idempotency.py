@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -21,6 +22,7 @@ from serving import (
 )
 
 from freehold.errors import StoreError
+from freehold.serve.http import _Flight
 from freehold.serve.keys import KeyRing
 from freehold.serve.server import ServerThread
 from freehold.store import schema
@@ -128,6 +130,22 @@ class Crowd:
         return self.pool.submit(post)
 
 
+def joins_of_flights(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[str]:
+    """An entry for each request that begins to wait for one with its key that is ahead of it.
+
+    To wait it reads `landed`, and so does the one ahead once it has its answer.
+    """
+    joined: queue.Queue[str] = queue.Queue()
+
+    def seen(flight: _Flight, name: str) -> object:
+        if name == "landed":
+            joined.put(name)
+        return object.__getattribute__(flight, name)
+
+    monkeypatch.setattr(_Flight, "__getattribute__", seen)
+    return joined
+
+
 @pytest.mark.parametrize("kind", ["answer", "failure"])
 def test_duplicates_in_flight_share_what_becomes_of_the_first(
     sqlite: Database, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -145,7 +163,11 @@ def test_duplicates_in_flight_share_what_becomes_of_the_first(
         crowd = Crowd(server, token)
         first = crowd.send("order-1")
         assert engine.running.acquire(timeout=20)
+        joined = joins_of_flights(monkeypatch)
         others = [crowd.send("order-1") for _ in range(3)]
+        # One that came after the first had failed would rightly begin anew, in a batch of its own.
+        for _ in others:
+            joined.get(timeout=20)
         conflict = crowd.send("order-1", "something else").result(20)
         assert conflict.status_code == 409
         assert "being used" in conflict.json()["error"]
