@@ -19,7 +19,7 @@ from freehold.store import schema
 from freehold.store.blobs import Blob, BlobStore
 from freehold.store.database import Database
 
-__all__ = ["Bundle", "Registry", "Version"]
+__all__ = ["Bundle", "Registry", "Version", "is_reference"]
 
 _REFERENCE = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,63})(?:@([1-9]\d{0,8}))?")
 
@@ -295,6 +295,12 @@ class Registry:
                         "reason": reason,
                     },
                 )
+
+
+def is_reference(name: str) -> bool:
+    """Whether this names one version: bank@3."""
+    match = _REFERENCE.fullmatch(name)
+    return match is not None and match[2] is not None
 
 
 def parse_reference(reference: str) -> tuple[str, int | None]:

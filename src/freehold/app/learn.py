@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
+from freehold.app.versions import encoder_files, parent_of, register
 from freehold.errors import ConflictError, DataError, NotFoundError
 from freehold.registry import Version
 from freehold.store.files import replacing
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from freehold.train.progress import Progress
     from freehold.train.recipe import Recipe
 
-__all__ = ["Predicted", "Trained", "evaluate", "export", "predict", "recipe_of", "train"]
-
-_HOUR = Decimal(3600)
+__all__ = ["Predicted", "Trained", "alone", "evaluate", "export", "predict", "recipe_of", "train"]
 
 
 def recipe_of(app: App, **knobs: Any) -> Recipe:
@@ -60,6 +58,7 @@ def train(
     dev_data: Dataset,
     recipe: Recipe,
     model: str,
+    method: str = "fine-tune",
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
@@ -72,13 +71,28 @@ def train(
             hint="Both must be of one task: look at them with `freehold data check`.",
         )
     run = app.project.state / "runs" / model
-    with _alone(run):
-        result = fit(train_data, dev_data, recipe, run, on_progress=on_progress, resume=resume)
+    with alone(run):
+        result = fit(
+            train_data,
+            dev_data,
+            recipe,
+            run,
+            on_progress=on_progress,
+            resume=resume,
+            files=encoder_files(app, recipe.base),
+        )
         if result.epochs == 0:
             return Trained(None, result, run)
-        logits = result.dev_logits or _logits(result.path, dev_data)
-        temperature = _temperature(dev_data, logits, result.labels)
-        version = _register(app, model, train_data, dev_data, recipe, result, temperature)
+        version = register(
+            app,
+            model=model,
+            method=method,
+            parent=parent_of(recipe.base),
+            result=result,
+            train_data=train_data,
+            dev_data=dev_data,
+            recipe=recipe,
+        )
         if not result.interrupted:
             shutil.rmtree(run, ignore_errors=True)
     return Trained(version, result, run)
@@ -175,51 +189,8 @@ def predict(
     return Predicted(count, app.clock.monotonic() - start, engine.meta.engine)
 
 
-def _register(
-    app: App,
-    model: str,
-    train_data: Dataset,
-    dev_data: Dataset,
-    recipe: Recipe,
-    result: FitResult,
-    temperature: float,
-) -> Version:
-    seconds = Decimal(str(round(result.seconds, 3)))
-    costs = app.project.costs
-    labelled = len(train_data) + len(dev_data)
-    return app.registry.add(
-        model=model,
-        task=result.task,
-        labels=tuple(result.labels),
-        folder=result.path,
-        lineage={
-            "base": recipe.base,
-            "recipe": recipe.document(),
-            "seed": recipe.seed,
-            "parent": None,
-            "data": {
-                name: _origin(app, data)
-                for name, data in (("train", train_data), ("dev", dev_data))
-            },
-        },
-        metrics={
-            result.score_name: result.score,
-            "n": len(dev_data),
-            "temperature": temperature,
-            "examples_per_second": result.examples_per_second,
-            "epochs": result.epochs,
-            "interrupted": result.interrupted,
-        },
-        train_seconds=float(seconds),
-        examples=labelled,
-        train_cost=costs.machine_per_hour * seconds / _HOUR,
-        label_cost=costs.label_each * labelled,
-        currency=app.project.currency,
-    )
-
-
 @contextmanager
-def _alone(run: Path) -> Iterator[None]:
+def alone(run: Path) -> Iterator[None]:
     """Hold the run's folder: two trainings of one model at once would mix their files."""
     import fcntl
 
@@ -239,33 +210,3 @@ def _logits(checkpoint: Path, data: Dataset) -> list[Any]:
     from freehold.train.predict import logits
 
     return logits(checkpoint, data.examples)
-
-
-def _temperature(data: Dataset, logits: list[Any], labels: list[str]) -> float:
-    """The temperature fitted on dev: over texts, or over all words of all sentences."""
-    import numpy as np
-
-    from freehold.data.types import Example
-    from freehold.evaluate.calibrate import fit_temperature
-
-    place = {label: number for number, label in enumerate(labels)}
-    gold: list[str] = []
-    for example in data.examples:
-        if isinstance(example, Example):
-            gold.append(example.label or "")
-        else:
-            gold.extend(example.tags or ())
-    rows = np.concatenate([np.atleast_2d(row) for row in logits])
-    known = np.array([label in place for label in gold])
-    if not known.any():
-        return 1.0
-    targets = np.array([place.get(label, 0) for label in gold])
-    return fit_temperature(rows[known], targets[known])
-
-
-def _origin(app: App, data: Dataset) -> dict[str, Any]:
-    """What identifies a data file; the path is relative to the project where it lies inside it."""
-    path = data.path.resolve()
-    inside = path.is_relative_to(app.project.root)
-    shown = path.relative_to(app.project.root) if inside else path
-    return {"path": shown.as_posix(), "sha256": data.sha256, "rows": len(data)}

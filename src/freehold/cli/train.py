@@ -18,7 +18,8 @@ from freehold.cli.common import Output, columns, project_of, verb
 )
 @click.option("--name", help="The model's name; the project's by default.")
 @click.option("--task", type=click.Choice(["text-classification", "token-classification"]))
-@click.option("--base", help="Encoder to start from: minilm, a folder, or a hub id.")
+@click.option("--base", help="Encoder to start from: minilm, a folder, a hub id, or MODEL@V.")
+@click.option("--from", "source", help="Transfer: start from this version's encoder (MODEL@V).")
 @click.option("--epochs", type=click.IntRange(min=1))
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
 @click.option("--batch-tokens", type=click.IntRange(min=16))
@@ -38,17 +39,22 @@ def command(
     name: str | None,
     task: str | None,
     resume: bool,
+    source: str | None,
     text: str | None,
     label: str | None,
     **knobs: Any,
 ) -> None:
     """Fine-tune on labelled texts; the best epoch by dev score becomes a new version."""
+    if source is not None and knobs["base"] is not None:
+        raise click.UsageError("--from names the encoder to start from; leave out --base.")
     from freehold.app import open_app
     from freehold.app.learn import recipe_of, train
     from freehold.cli.progress import training_bar
 
     project = project_of(output)
     with open_app(project) as app:
+        if source is not None:
+            knobs["base"] = app.version(source).name
         read = functools.partial(app.read, task=task, text=text, label=label)
         train_data = read(app.data_path(train_file, "train"))
         dev_data = read(app.data_path(dev_file, "dev"))
@@ -69,6 +75,7 @@ def command(
                 dev_data=dev_data,
                 recipe=recipe_of(app, **knobs),
                 model=name or project.model,
+                method="fine-tune" if source is None else "transfer",
                 resume=resume,
                 on_progress=bar,
             )

@@ -14,8 +14,9 @@ from freehold.clock import SystemClock
 from freehold.data.types import Dataset, Example
 from freehold.errors import TrainError
 from freehold.train import checkpoint, hardware
-from freehold.train.encoders import find
+from freehold.train.encoders import EncoderFiles, find
 from freehold.train.loop import Loop
+from freehold.train.objective import Objective
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run, prepare
@@ -53,13 +54,16 @@ def fit(
     on_progress: Callable[[Progress], None] | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] | None = None,
+    objective: Objective | None = None,
+    files: EncoderFiles | None = None,
 ) -> FitResult:
     """Fine-tune the recipe's encoder on `train`; the epoch that does best on `dev` ends in `out`.
 
     Ctrl-C (in the main thread, or raised by `on_progress`) or `should_stop` ends the run after the
     step under way: the best epoch so far is in `out`, and the state for `resume=True` in a hidden
     file beside it. On a CPU, the same data, recipe, seed and threads give the same weights, also
-    over a stop and a resume.
+    over a stop and a resume. `objective` is what each step learns from, by default the task's own
+    loss; `files` take the place of the encoder that the recipe's `base` names.
 
     Raises TrainError (data or encoder that cannot be used, a loss that is no number, nothing to
     resume), IntegrityError, MissingDependencyError, StoreError (disk).
@@ -67,10 +71,10 @@ def fit(
     clock = SystemClock()
     started, earlier = clock.monotonic(), 0.0
     _require_usable(train, dev)
-    files = find(recipe.base)
+    files = files or find(recipe.base)
     machine = hardware.choose(recipe.precision)
     with hardware.settled(recipe.threads, recipe.seed) as threads, _stoppable(should_stop) as stop:
-        run = prepare(train, dev, recipe, machine, files, out)
+        run = prepare(train, dev, recipe, machine, files, out, objective)
         if resume:
             run.restore()
             earlier = run.position.seconds

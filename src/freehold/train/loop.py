@@ -14,6 +14,7 @@ from freehold.clock import SystemClock
 from freehold.errors import TrainError
 from freehold.train.batches import Ids, epoch_plan, pad_ids, pad_targets
 from freehold.train.hardware import Hardware
+from freehold.train.objective import Batch, Objective
 from freehold.train.optimizer import learning_rate
 from freehold.train.progress import Progress
 from freehold.train.state import Best, Position
@@ -27,14 +28,27 @@ SAVE_EVERY = 60.0  # seconds between two saves of a run that nobody stopped
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Training data as numbers."""
+    """Training data as numbers; `types` are segment numbers of text pairs."""
 
     ids: Sequence[Ids]
     targets: Sequence[NDArray[np.int64]]
     pad: int
+    types: Sequence[Ids] | None = None
 
     def lengths(self) -> NDArray[np.int64]:
         return np.array([len(ids) for ids in self.ids], np.int64)
+
+    def batch(self, numbers: list[int], device: torch.device) -> Batch:
+        """These rows, padded to the longest, on the device."""
+        ids, mask = pad_ids(self.ids, numbers, self.pad)
+        types = None if self.types is None else pad_ids(self.types, numbers, 0)[0].to(device)
+        return Batch(
+            numbers=numbers,
+            ids=ids.to(device),
+            mask=None if mask is None else mask.to(device),
+            types=types,
+            targets=pad_targets(self.targets, numbers).to(device),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,7 @@ class Job:
     label_weights: torch.Tensor | None
     label_smoothing: float
     seed: int
+    objective: Objective
 
 
 class Loop:
@@ -111,23 +126,15 @@ class Loop:
         """Forward, backward, clip, update: one batch."""
         job, here = self.job, self.position
         started = self._clock.monotonic()
-        device = job.hardware.device
-        ids, mask = pad_ids(job.material.ids, batch, job.material.pad)
-        targets = pad_targets(job.material.targets, batch).to(device)
-        with job.hardware.autocast():
-            logits = job.module(ids.to(device), None if mask is None else mask.to(device))
-        loss = job.adapter.loss(
-            logits, targets, weight=job.label_weights, smoothing=job.label_smoothing
-        )
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without types
+        loss = job.objective.gradients(job, job.material.batch(batch, job.hardware.device)).item()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, job.clip_norm or math.inf)
-        self._require_finite(loss.item(), norm.item())
+        self._require_finite(loss, norm.item())
         rate = learning_rate(here.step, self.steps, highest=job.learning_rate, warmup=job.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        here.losses += loss.item()
+        here.losses += loss
         here.examples += len(batch)
         here.batch += 1
         here.step += 1

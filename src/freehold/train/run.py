@@ -17,6 +17,7 @@ from freehold.train.checkpoint import Meta
 from freehold.train.encoders import EncoderFiles, load_encoder, load_tokenizer, longest_input
 from freehold.train.hardware import Hardware
 from freehold.train.loop import Job, Material
+from freehold.train.objective import Objective, Plain
 from freehold.train.optimizer import adamw
 from freehold.train.predict import answer
 from freehold.train.recipe import Recipe
@@ -101,6 +102,7 @@ def prepare(
     machine: Hardware,
     files: EncoderFiles,
     out: Path,
+    objective: Objective | None = None,
 ) -> Run:
     """Tokenise, load the encoder, and settle what the recipe leaves open."""
     adapter = adapter_of(train.task)
@@ -137,6 +139,7 @@ def prepare(
         label_weights=balanced if recipe.class_weights == "balanced" else None,
         label_smoothing=recipe.label_smoothing,
         seed=recipe.seed,
+        objective=objective or Plain(),
     )
     meta = Meta(
         task=train.task,

@@ -12,7 +12,7 @@ from tokenizers import Encoding, Tokenizer
 from freehold.train.batches import IGNORED
 from freehold.train.tasks.adapter import Logits
 
-__all__ = ["cross_entropy", "hidden_size", "mean_loss", "new_head", "tokenize"]
+__all__ = ["cross_entropy", "hidden_size", "mean_loss", "new_head", "run_encoder", "tokenize"]
 
 AT_ONCE = 4096  # texts whose encodings are held at a time; each is some kilobytes
 HEAD_SPREAD = 0.02  # BERT's own initial spread
@@ -34,6 +34,19 @@ def tokenize(
 
 def hidden_size(encoder: torch.nn.Module) -> int:
     return int(encoder.config.hidden_size)  # type: ignore[union-attr,arg-type] # of transformers
+
+
+def run_encoder(
+    encoder: torch.nn.Module,
+    ids: torch.Tensor,
+    mask: torch.Tensor | None,
+    types: torch.Tensor | None,
+) -> torch.Tensor:
+    """The last layer's vectors, (batch, tokens, width). Segment numbers only where there are some:
+    not every encoder takes them."""
+    segments = {} if types is None else {"token_type_ids": types}
+    found: torch.Tensor = encoder(input_ids=ids, attention_mask=mask, **segments).last_hidden_state
+    return found
 
 
 def new_head(width: int, labels: int) -> torch.nn.Linear:

@@ -12,7 +12,14 @@ from tokenizers import Tokenizer
 from freehold.data.types import Dataset, Example, Task
 from freehold.errors import TrainError
 from freehold.train.tasks.adapter import Encoded, Logits, Score
-from freehold.train.tasks.shared import cross_entropy, hidden_size, mean_loss, new_head, tokenize
+from freehold.train.tasks.shared import (
+    cross_entropy,
+    hidden_size,
+    mean_loss,
+    new_head,
+    run_encoder,
+    tokenize,
+)
 
 __all__ = ["ADAPTER", "TextClassification", "TextClassifier"]
 
@@ -27,9 +34,12 @@ class TextClassifier(torch.nn.Module):
         self.head = new_head(hidden_size(encoder), labels)
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = run_encoder(self.encoder, input_ids, attention_mask, token_type_ids)
         if attention_mask is None:
             pooled = hidden.mean(1)
         else:

@@ -13,7 +13,14 @@ from freehold.data.types import Dataset, TaggedExample, Task
 from freehold.errors import TrainError
 from freehold.train.batches import IGNORED
 from freehold.train.tasks.adapter import Encoded, Logits, Score
-from freehold.train.tasks.shared import cross_entropy, hidden_size, mean_loss, new_head, tokenize
+from freehold.train.tasks.shared import (
+    cross_entropy,
+    hidden_size,
+    mean_loss,
+    new_head,
+    run_encoder,
+    tokenize,
+)
 
 __all__ = ["ADAPTER", "TokenClassification", "TokenClassifier", "entities"]
 
@@ -32,9 +39,12 @@ class TokenClassifier(torch.nn.Module):
         self.head = new_head(hidden_size(encoder), labels)
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = run_encoder(self.encoder, input_ids, attention_mask, token_type_ids)
         logits: torch.Tensor = self.head(self.dropout(hidden))
         return logits
 

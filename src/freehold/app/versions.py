@@ -1,0 +1,131 @@
+"""From what a method learnt to a registered version: lineage, figures and measured cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freehold.app import App
+from freehold.registry import Version, is_reference
+
+if TYPE_CHECKING:
+    from freehold.data.types import Dataset
+    from freehold.train.encoders import EncoderFiles
+    from freehold.train.finetune import FitResult
+    from freehold.train.recipe import Recipe
+
+__all__ = ["encoder_files", "machine_cost", "origin", "parent_of", "register", "temperature_of"]
+
+_HOUR = Decimal(3600)
+
+
+def encoder_files(app: App, base: str) -> EncoderFiles:
+    """The checked files of an encoder: minilm, a folder, a hub id, or a version of this project
+    (bank@1), whose encoder it is then. Raises NotFoundError, and TrainError as `find` does."""
+    from freehold.train.encoders import find
+
+    if not is_reference(base):
+        return find(base)
+    folder = app.registry.checkpoint(app.registry.get(base))
+    return replace(find(str(folder)), name=base)
+
+
+def parent_of(base: str) -> str | None:
+    """The version that a run starts from, where its base is one."""
+    return base if is_reference(base) else None
+
+
+def machine_cost(app: App, seconds: float) -> Decimal:
+    """What so many seconds of this machine cost, in the project's currency."""
+    return app.project.costs.machine_per_hour * Decimal(str(round(seconds, 3))) / _HOUR
+
+
+def register(
+    app: App,
+    *,
+    model: str,
+    method: str,
+    parent: str | None,
+    result: FitResult,
+    train_data: Dataset,
+    dev_data: Dataset,
+    recipe: Recipe,
+    metrics: Mapping[str, Any] | None = None,
+    lineage: Mapping[str, Any] | None = None,
+    other_files: Mapping[str, Dataset] | None = None,
+    seconds: float | None = None,
+) -> Version:
+    """Store the checkpoint that a method left as the model's next version, a candidate.
+
+    `method` is how it was learnt (fine-tune, transfer, distil …), `parent` the version it was made
+    from (bank@1) if any. `metrics` and `lineage` add to what every version records, `other_files`
+    names further data that it saw (a corpus). Charged are `seconds` (those of the run unless given)
+    of the machine, and the labels of train and dev.
+    """
+    seconds = result.seconds if seconds is None else seconds
+    labelled = len(train_data) + len(dev_data)
+    files = {"train": train_data, "dev": dev_data, **(other_files or {})}
+    return app.registry.add(
+        model=model,
+        task=result.task,
+        labels=tuple(result.labels),
+        folder=result.path,
+        lineage={
+            "method": method,
+            "base": recipe.base,
+            "recipe": recipe.document(),
+            "seed": recipe.seed,
+            "parent": parent,
+            "data": {name: origin(app, data) for name, data in files.items()},
+            **(lineage or {}),
+        },
+        metrics={
+            result.score_name: result.score,
+            "n": len(dev_data),
+            "temperature": temperature_of(app, result, dev_data),
+            "examples_per_second": result.examples_per_second,
+            "epochs": result.epochs,
+            "interrupted": result.interrupted,
+            **(metrics or {}),
+        },
+        train_seconds=seconds,
+        examples=labelled,
+        train_cost=machine_cost(app, seconds),
+        label_cost=app.project.costs.label_each * labelled,
+        currency=app.project.currency,
+    )
+
+
+def temperature_of(app: App, result: FitResult, dev_data: Dataset) -> float:
+    """The temperature fitted on dev: over texts, or over all words of all sentences."""
+    import numpy as np
+
+    from freehold.data.types import Example
+    from freehold.evaluate.calibrate import fit_temperature
+    from freehold.train.predict import logits
+
+    rows_of = result.dev_logits or logits(result.path, dev_data.examples)
+    place = {label: number for number, label in enumerate(result.labels)}
+    gold: list[str] = []
+    for example in dev_data.examples:
+        if isinstance(example, Example):
+            gold.append(example.label or "")
+        else:
+            gold.extend(example.tags or ())
+    rows = np.concatenate([np.atleast_2d(row) for row in rows_of])
+    known = np.array([label in place for label in gold])
+    if not known.any():
+        return 1.0
+    targets = np.array([place.get(label, 0) for label in gold])
+    return fit_temperature(rows[known], targets[known])
+
+
+def origin(app: App, data: Dataset) -> dict[str, Any]:
+    """What identifies a data file; the path is relative to the project where it lies inside it."""
+    path: Path = data.path.resolve()
+    inside = path.is_relative_to(app.project.root)
+    shown = path.relative_to(app.project.root) if inside else path
+    return {"path": shown.as_posix(), "sha256": data.sha256, "rows": len(data)}
