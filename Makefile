@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-peers/.ready
 
 .PHONY: demo test check acceptance bench bench-train clean
 
@@ -10,6 +11,12 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,postgres,ray,mlflow]" --group dev
+	touch $@
+
+$(PEERS): bench/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-peers/bin/python -m pip install --quiet --requirement bench/peers.txt
 	touch $@
 
 demo: $(READY)  ## the main job, from labelled texts to the margin report
@@ -33,4 +40,4 @@ bench-train: $(READY)  ## our training loop against the plain one, in the same r
 	$(BIN)/python bench/train.py
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
