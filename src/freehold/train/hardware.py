@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import torch
 
+from freehold.errors import TrainError
 from freehold.train.recipe import Precision
 
-__all__ = ["Hardware", "choose", "settled"]
+__all__ = ["Hardware", "choose", "settled", "within_memory"]
 
 # malloc.h of the GNU C library
 _M_TRIM_THRESHOLD = -1
@@ -50,6 +51,22 @@ def _multiplies_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     found = torch.cpu.get_capabilities()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+@contextmanager
+def within_memory(batch_tokens: int) -> Iterator[None]:
+    """What torch and Python say when no memory is left, as a TrainError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch.OutOfMemoryError is a GPU's; a CPU's allocator has only its words.
+        gone = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not gone and "allocate memory" not in str(error):
+            raise
+        raise TrainError(
+            f"There is not enough memory for steps of {batch_tokens:,} tokens.",
+            hint="Give a smaller --batch-tokens, or a smaller --max-length.",
+        ) from error
 
 
 @contextmanager

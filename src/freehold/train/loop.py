@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from freehold.clock import SystemClock
 from freehold.errors import TrainError
 from freehold.train.batches import Ids, epoch_plan, pad_ids, pad_targets
-from freehold.train.hardware import Hardware
+from freehold.train.hardware import Hardware, within_memory
 from freehold.train.objective import Batch, Objective
 from freehold.train.optimizer import learning_rate
 from freehold.train.progress import Progress
@@ -69,6 +70,8 @@ class Job:
     label_smoothing: float
     seed: int
     objective: Objective
+    # The batches of each epoch, where they are not those of one pass over the material.
+    plan: Callable[[int], list[list[int]]] | None = None
 
 
 class Loop:
@@ -96,13 +99,19 @@ class Loop:
         self._parameters = list(job.module.parameters())
         self._told = self._saved = self._clock.monotonic()
         self._first_examples, self._first_seconds = position.examples, position.seconds
+        self._first_step = position.step
         self.steps = sum(len(self._plan(epoch)) for epoch in range(job.epochs))
 
     def run(self) -> bool:
         """Train to the last epoch or until dev stops improving; False if stopped before that.
 
-        Raises TrainError where the loss is no number; `best` is then still what it was.
+        Raises TrainError where the loss is no number or no memory is left; `best` is then still
+        what it was.
         """
+        with within_memory(self.job.batch_tokens):
+            return self._run()
+
+    def _run(self) -> bool:
         here = self.position
         while here.epoch < self.job.epochs and here.stale < self.job.patience:
             batches = self._plan(here.epoch)
@@ -120,6 +129,8 @@ class Loop:
 
     def _plan(self, epoch: int) -> list[list[int]]:
         job = self.job
+        if job.plan is not None:
+            return job.plan(epoch)
         return epoch_plan(self._lengths, job.batch_tokens, seed=job.seed, epoch=epoch)
 
     def _step(self, batch: list[int]) -> None:
@@ -129,9 +140,8 @@ class Loop:
         loss = job.objective.gradients(job, job.material.batch(batch, job.hardware.device)).item()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, job.clip_norm or math.inf)
         self._require_finite(loss, norm.item())
-        rate = learning_rate(here.step, self.steps, highest=job.learning_rate, warmup=job.warmup)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._rate(here.step, group)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         here.losses += loss
@@ -139,6 +149,16 @@ class Loop:
         here.batch += 1
         here.step += 1
         here.seconds += self._clock.monotonic() - started
+
+    def _rate(self, step: int, group: Mapping[str, Any]) -> float:
+        """Of a group of parameters: the job's rate times its `scale`, from step `start` on."""
+        start: int = group.get("start", 0)
+        if step < start:
+            return 0.0
+        highest = self.job.learning_rate * group.get("scale", 1.0)
+        return learning_rate(
+            step - start, self.steps - start, highest=highest, warmup=self.job.warmup
+        )
 
     def _require_finite(self, loss: float, norm: float) -> None:
         if math.isfinite(loss) and math.isfinite(norm):
@@ -166,6 +186,7 @@ class Loop:
             here.stale = 0
         else:
             here.stale += 1
+        here.looks.append((score.value, score.loss))
         self._tell(score.value)
         here.epoch, here.batch, here.losses = here.epoch + 1, 0, 0.0
         if self._clock.monotonic() - self._saved > SAVE_EVERY and here.epoch < self.job.epochs:
@@ -179,8 +200,7 @@ class Loop:
         self._told = now
         here, best = self.position, self.best
         seconds = max(here.seconds - self._first_seconds, 1e-9)
-        speed = (here.examples - self._first_examples) / seconds
-        left = (self.job.epochs - here.epoch) * len(self._lengths) - self._seen_this_epoch(here)
+        steps = here.step - self._first_step
         self._on_progress(
             Progress(
                 epoch=here.epoch + 1,
@@ -190,10 +210,7 @@ class Loop:
                 loss=here.losses / max(1, here.batch),
                 score=score,
                 best=best.score if best.epoch else None,
-                examples_per_second=speed,
-                seconds_left=max(0.0, left / speed) if speed else 0.0,
+                examples_per_second=(here.examples - self._first_examples) / seconds,
+                seconds_left=(self.steps - here.step) * seconds / steps if steps else 0.0,
             )
         )
-
-    def _seen_this_epoch(self, here: Position) -> int:
-        return here.examples - here.epoch * len(self._lengths)

@@ -31,6 +31,7 @@ class Position:
     examples: int = 0  # training examples seen, each as often as it was
     seconds: float = 0.0  # spent in training steps
     stale: int = 0  # epochs since the best one
+    looks: list[tuple[float, float]] = field(default_factory=list)  # dev score, loss of each epoch
 
 
 @dataclass(slots=True)
