@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from freehold.errors import IntegrityError, MissingDependencyError, TrainError
 
@@ -23,10 +23,13 @@ __all__ = [
     "EncoderFiles",
     "build_encoder",
     "find",
+    "load_decoder",
     "load_encoder",
     "load_tokenizer",
     "longest_input",
     "read_json",
+    "require_kind",
+    "tied",
 ]
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -80,17 +83,93 @@ def load_encoder(files: EncoderFiles, *, attention: str) -> torch.nn.Module:
 
     Raises TrainError, also where the file leaves a weight out: it would start as random numbers.
     """
+    from transformers import AutoModel
+
+    require_kind(files, "encoder")
     if (files.folder / OURS).exists():
         return _own_encoder(files, attention=attention)
-    from transformers import AutoConfig, AutoModel
+    return _loaded(AutoModel, files, attention=attention)
+
+
+def load_decoder(files: EncoderFiles, *, attention: str) -> torch.nn.Module:
+    """A decoder with its language-modelling head, in float32, as `load_encoder` loads an encoder;
+    `base_model` is the part without the head. Raises TrainError, also for an encoder."""
+    from transformers import AutoModelForCausalLM
+
+    require_kind(files, "decoder")
+    if not (files.folder / OURS).exists():
+        return _loaded(AutoModelForCausalLM, files, attention=attention)
+    from safetensors.torch import load_file
+
+    with _quiet(), _explained(files.name):
+        made = _config_of(files.config())
+        decoder: Any = cast(Any, AutoModelForCausalLM).from_config(
+            made, attn_implementation=attention, trust_remote_code=False, dtype="float32"
+        )
+        weights = load_file(files.folder / WEIGHTS)
+        decoder.base_model.load_state_dict(_under(OUR_PREFIX, weights))
+        if not tied(decoder):
+            decoder.get_output_embeddings().load_state_dict(_under("head.", weights))
+    module: torch.nn.Module = decoder
+    return module
+
+
+def tied(decoder: torch.nn.Module) -> bool:
+    """Whether a decoder's head is its word embeddings, so that it has no weights of its own."""
+    model = cast(Any, decoder)
+    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def require_kind(files: EncoderFiles, kind: Literal["encoder", "decoder"]) -> None:
+    """TrainError if the checkpoint is of the other kind."""
+    config = files.config()
+    if config.get("is_encoder_decoder"):
+        raise TrainError(f"{files.name} is an encoder with a decoder; only encoders are taken.")
+    found = "decoder" if _is_decoder(config) else "encoder"
+    if found == kind:
+        return
+    model = config.get("model_type")
+    if kind == "encoder":
+        raise TrainError(
+            f"{files.name} is a decoder ({model}): it reads from left to right only, and here an "
+            "encoder is needed.",
+            hint="Take an encoder such as minilm; `freehold pretrain --objective clm` goes on with "
+            "a decoder.",
+        )
+    raise TrainError(
+        f"{files.name} is an encoder ({model}): it sees what comes next, and here a decoder is "
+        "needed.",
+        hint="Take a decoder such as a GPT-2 folder, or another --objective (mlm, simcse, pairs).",
+    )
+
+
+def _is_decoder(config: dict[str, Any]) -> bool:
+    """By what transformers has heads for: decoders have one for the next token, and none for a
+    hidden one. Encoders that can be used as decoders say so in `is_decoder`."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NEXT_TOKEN,
+    )
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES as HIDDEN_TOKEN,
+    )
+
+    model = config.get("model_type")
+    if model == "xlnet":  # it has only the one head, but sees both sides
+        return False
+    if model in HIDDEN_TOKEN:
+        return bool(config.get("is_decoder"))
+    return model in NEXT_TOKEN
+
+
+def _loaded(automatic: Any, files: EncoderFiles, *, attention: str) -> torch.nn.Module:
+    """What one of transformers' automatic classes makes of the files."""
+    from transformers import AutoConfig
 
     with _quiet(), _explained(files.name):
         config = AutoConfig.from_pretrained(
             files.folder, local_files_only=True, trust_remote_code=False
         )
-        if getattr(config, "is_encoder_decoder", False):
-            raise TrainError(f"{files.name} is an encoder with a decoder; only encoders are taken.")
-        loaded = AutoModel.from_pretrained(
+        loaded = automatic.from_pretrained(
             files.folder,
             config=config,
             attn_implementation=attention,
@@ -99,41 +178,49 @@ def load_encoder(files: EncoderFiles, *, attention: str) -> torch.nn.Module:
             use_safetensors=True,
             dtype="float32",
             output_loading_info=True,
-            **_without_pooler(config),
+            **(_without_pooler(config) if automatic.__name__ == "AutoModel" else {}),
         )
-    encoder: torch.nn.Module = loaded[0]
+    module: torch.nn.Module = loaded[0]
     if missing := sorted(loaded[1]["missing_keys"]):
         raise TrainError(
             f"The weights of {files.name} lack {len(missing)} tensors of the model that its "
             f"config.json describes, {missing[0]} for one.",
             hint=POSSIBLE,
         )
-    return encoder
+    return module
 
 
 def _own_encoder(files: EncoderFiles, *, attention: str) -> torch.nn.Module:
     from safetensors.torch import load_file
 
     encoder = build_encoder(files.config(), attention=attention)
-    weights = load_file(files.folder / WEIGHTS)
-    encoder.load_state_dict(
-        {name[len(OUR_PREFIX) :]: w for name, w in weights.items() if name.startswith(OUR_PREFIX)}
-    )
+    with _explained(files.name):
+        encoder.load_state_dict(_under(OUR_PREFIX, load_file(files.folder / WEIGHTS)))
     return encoder
+
+
+def _under(prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
 
 
 def build_encoder(config: dict[str, Any], *, attention: str = "eager") -> torch.nn.Module:
     """The module that config.json describes, for weights that are loaded into it afterwards."""
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
     with _quiet(), _explained("the checkpoint"):
-        settings = dict(config)
-        made = AutoConfig.for_model(settings.pop("model_type", ""), **settings)
+        made = _config_of(config)
         # transformers leaves this method without types.
         encoder: torch.nn.Module = cast(Any, AutoModel).from_config(
             made, attn_implementation=attention, trust_remote_code=False, **_without_pooler(made)
         )
     return encoder
+
+
+def _config_of(config: dict[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    settings = dict(config)
+    return AutoConfig.for_model(settings.pop("model_type", ""), **settings)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from freehold.clock import SystemClock
 from freehold.data.types import Dataset, Example
@@ -20,6 +16,7 @@ from freehold.train.objective import Objective
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run, prepare
+from freehold.train.stopping import Stop, stoppable
 from freehold.train.tasks.adapter import Logits, Score
 
 __all__ = ["FitResult", "fit"]
@@ -73,7 +70,7 @@ def fit(
     _require_usable(train, dev)
     files = files or find(recipe.base)
     machine = hardware.choose(recipe.precision)
-    with hardware.settled(recipe.threads, recipe.seed) as threads, _stoppable(should_stop) as stop:
+    with hardware.settled(recipe.threads, recipe.seed) as threads, stoppable(should_stop) as stop:
         run = prepare(train, dev, recipe, machine, files, out, objective)
         if resume:
             run.restore()
@@ -113,7 +110,7 @@ def fit(
     )
 
 
-def _train(run: Run, stop: _Stop, on_progress: Callable[[Progress], None] | None) -> bool:
+def _train(run: Run, stop: Stop, on_progress: Callable[[Progress], None] | None) -> bool:
     """Whether the loop came to its end."""
 
     def evaluate() -> Score | None:
@@ -139,38 +136,6 @@ def _train(run: Run, stop: _Stop, on_progress: Callable[[Progress], None] | None
         on_progress=tell,
     )
     return loop.run()
-
-
-class _Stop:
-    """Whether the run should end: asked by Ctrl-C, or by the caller's own function."""
-
-    def __init__(self, should_stop: Callable[[], bool] | None) -> None:
-        self.asked = False
-        self._should_stop = should_stop
-
-    def __call__(self) -> bool:
-        return self.asked or (self._should_stop is not None and self._should_stop())
-
-
-@contextmanager
-def _stoppable(should_stop: Callable[[], bool] | None) -> Iterator[_Stop]:
-    """The first Ctrl-C asks for a stop between two steps, so that the state is whole; a second one
-    acts at once. Signals reach only the main thread; elsewhere `should_stop` is the way."""
-    stop = _Stop(should_stop)
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.asked = True
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _require_usable(train: Dataset, dev: Dataset) -> None:
