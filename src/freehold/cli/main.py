@@ -16,6 +16,7 @@ VERBS = {
     "demo": ("demo", "The whole loop on a hand-written sample, in a few minutes."),
     "data": ("data", "Look at labelled files before learning from them."),
     "train": ("train", "Fine-tune an encoder on labelled texts; registers a version."),
+    "distill": ("distill", "Train a small student to answer as a version does."),
     "evaluate": ("evaluate", "Score a version honestly, with intervals."),
     "models": ("models", "List versions and their stages."),
     "export": ("export", "Make a bundle that serves without torch."),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from freehold.clock import SystemClock
 from freehold.data.types import Dataset, Example
@@ -53,6 +54,9 @@ def fit(
     should_stop: Callable[[], bool] | None = None,
     objective: Objective | None = None,
     files: EncoderFiles | None = None,
+    labels: Sequence[str] = (),
+    unlabelled: Sequence[Any] = (),
+    prepared: Callable[[Run, Callable[[], bool]], None] | None = None,
 ) -> FitResult:
     """Fine-tune the recipe's encoder on `train`; the epoch that does best on `dev` ends in `out`.
 
@@ -60,7 +64,10 @@ def fit(
     step under way: the best epoch so far is in `out`, and the state for `resume=True` in a hidden
     file beside it. On a CPU, the same data, recipe, seed and threads give the same weights, also
     over a stop and a resume. `objective` is what each step learns from, by default the task's own
-    loss; `files` take the place of the encoder that the recipe's `base` names.
+    loss; `files` take the place of the encoder that the recipe's `base` names; `labels` and
+    `unlabelled` are as in `prepare`. A method whose objective needs the run itself sets it in
+    `prepared(run, stopping)`, which is called before the first step, and before a stopped run is
+    restored.
 
     Raises TrainError (data or encoder that cannot be used, a loss that is no number, nothing to
     resume), IntegrityError, MissingDependencyError, StoreError (disk).
@@ -71,7 +78,19 @@ def fit(
     files = files or find(recipe.base)
     machine = hardware.choose(recipe.precision)
     with hardware.settled(recipe.threads, recipe.seed) as threads, stoppable(should_stop) as stop:
-        run = prepare(train, dev, recipe, machine, files, out, objective)
+        run = prepare(
+            train,
+            dev,
+            recipe,
+            machine,
+            files,
+            out,
+            objective,
+            labels=labels,
+            unlabelled=unlabelled,
+        )
+        if prepared is not None:
+            prepared(run, stop)
         if resume:
             run.restore()
             earlier = run.position.seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from freehold.data.types import Dataset
 from freehold.train import checkpoint, state
+from freehold.train.batches import IGNORED, Ids
 from freehold.train.checkpoint import Meta
 from freehold.train.encoders import EncoderFiles, load_encoder, load_tokenizer, longest_input
 from freehold.train.hardware import Hardware
@@ -103,15 +104,24 @@ def prepare(
     files: EncoderFiles,
     out: Path,
     objective: Objective | None = None,
+    *,
+    labels: Sequence[str] = (),
+    unlabelled: Sequence[Any] = (),
 ) -> Run:
-    """Tokenise, load the encoder, and settle what the recipe leaves open."""
+    """Tokenise, load the encoder, and settle what the recipe leaves open.
+
+    `labels` are those of the training data unless given. `unlabelled` examples come after them in
+    the material, without targets: an objective that makes use of them has to be handed in.
+    """
     adapter = adapter_of(train.task)
-    labels = adapter.labels(train)
+    labels = list(labels) or adapter.labels(train)
     tokenizer = load_tokenizer(files.folder)
     max_length = min(recipe.max_length, longest_input(files))
     encoded = adapter.encode(tokenizer, train.examples, max_length)
     dev_encoded = adapter.encode(tokenizer, dev.examples, max_length)
-    settled = recipe.resolved(train.task, int(encoded.lengths().sum()))
+    more = adapter.encode(tokenizer, unlabelled, max_length).ids if unlabelled else []
+    tokens = int(encoded.lengths().sum()) + sum(map(len, more))
+    settled = recipe.resolved(train.task, tokens)
     assert settled.epochs is not None
     assert settled.learning_rate is not None
     assert settled.batch_tokens is not None
@@ -119,11 +129,15 @@ def prepare(
     encoder = load_encoder(files, attention=machine.attention)
     _set_dropout(encoder, recipe.encoder_dropout)
     pad = int(files.config().get("pad_token_id") or 0)
-    used = np.unique(np.concatenate([*encoded.ids, *dev_encoded.ids])).tolist()
+    used = np.unique(np.concatenate([*encoded.ids, *more, *dev_encoded.ids])).tolist()
     vocabulary = shrink(encoder, used, pad)
     module = adapter.module(encoder, len(labels), recipe.dropout).to(machine.device)
     targets = adapter.targets(encoded, train.examples, labels)
-    material = Material([vocabulary.renumber(ids) for ids in encoded.ids], targets, pad)
+    material = Material(
+        [vocabulary.renumber(ids) for ids in [*encoded.ids, *more]],
+        [*targets, *(_nothing(targets[0], ids) for ids in more)],
+        pad,
+    )
     balanced = _balanced(targets, len(labels)).to(machine.device)
     job = Job(
         module=module,
@@ -170,6 +184,11 @@ def _set_dropout(encoder: torch.nn.Module, share: float) -> None:
     for part in encoder.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = share
+
+
+def _nothing(like: NDArray[np.int64], ids: Ids) -> NDArray[np.int64]:
+    """The target of an example without a label, of the shape that others have."""
+    return np.full(() if like.ndim == 0 else len(ids), IGNORED, np.int64)
 
 
 def _balanced(targets: list[NDArray[np.int64]], labels: int) -> torch.Tensor:

@@ -23,6 +23,7 @@ class Vocabulary:
     """Which rows of the whole table the encoder holds at present, and the whole table as it was."""
 
     def __init__(self, used: NDArray[np.int64], table: torch.Tensor) -> None:
+        self.used = used  # numbers of the rows that are held, in their order
         self._used = torch.from_numpy(used)
         self._table = table
         self._row = np.full(len(table), -1, np.int32)

@@ -1,0 +1,120 @@
+"""From a version to a smaller one that answers as it does: distil, measure, register."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freehold.app import App
+from freehold.app.learn import alone
+from freehold.app.versions import register
+from freehold.registry import Version
+
+if TYPE_CHECKING:
+    from freehold.data.types import Dataset
+    from freehold.train.distil.distil import Distilled
+    from freehold.train.distil.objective import Weights
+    from freehold.train.progress import Progress
+    from freehold.train.recipe import Recipe
+
+__all__ = ["Student", "distill", "texts_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """What `distill` made: the registered version (None if stopped before an epoch ended)."""
+
+    version: Version | None
+    distilled: Distilled
+    run: Path
+
+
+def distill(
+    app: App,
+    *,
+    teacher: Version,
+    train_data: Dataset,
+    dev_data: Dataset,
+    recipe: Recipe,
+    model: str,
+    layers: int | Sequence[int],
+    weights: Weights,
+    corpora: Sequence[Dataset] = (),
+    augment: int = 0,
+    resume: bool = False,
+    on_step: Callable[[str], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Student:
+    """Train a student of the teacher's layers, and register it with the teacher as its parent.
+
+    Its metrics say what share of the teacher's dev score it keeps. Raises as
+    `freehold.train.distil.distil` does.
+    """
+    from freehold.train.distil.distil import distil
+
+    recipe = replace(recipe, base=teacher.name)
+    run = app.project.state / "runs" / f"{model}.distil"
+    with alone(run):
+        found = distil(
+            app.registry.checkpoint(teacher),
+            train_data,
+            dev_data,
+            recipe,
+            run,
+            layers=layers,
+            corpus=[example for corpus in corpora for example in texts_for(teacher.task, corpus)],
+            augment=augment,
+            weights=weights,
+            name=teacher.name,
+            on_step=on_step,
+            on_progress=on_progress,
+            resume=resume,
+        )
+        fit = found.fit
+        if fit.epochs == 0:
+            return Student(None, found, run)
+        version = register(
+            app,
+            model=model,
+            method="distil",
+            parent=teacher.name,
+            result=fit,
+            train_data=train_data,
+            dev_data=dev_data,
+            recipe=recipe,
+            metrics={f"teacher_{fit.score_name}": found.teacher_score, "retained": found.retained},
+            lineage={
+                "distil": {
+                    "student": "layers",
+                    "layers": list(found.layers),
+                    "augment": augment,
+                    "unlabelled": found.unlabelled,
+                    **asdict(weights),
+                }
+            },
+            other_files={f"corpus {n}": corpus for n, corpus in enumerate(corpora, 1)},
+            seconds=found.seconds,
+        )
+        if not fit.interrupted:
+            shutil.rmtree(run, ignore_errors=True)
+    return Student(version, found, run)
+
+
+def texts_for(task: str, corpus: Dataset) -> list[Any]:
+    """The texts of a corpus as examples of the task, without labels: those for a tagger are split
+    into words as what customers send is."""
+    from freehold.data.types import Example, TaggedExample
+    from freehold.data.words import split_words
+
+    made: list[Any] = []
+    for example in corpus.examples:
+        text = example.text
+        if task == "token-classification":
+            words = tuple(text[start:end] for start, end in split_words(text))
+            made.append(TaggedExample(example.row, words))
+        else:
+            made.append(Example(example.row, text))
+    return made

@@ -1,0 +1,133 @@
+"""`freehold distill`: a small student that answers as a trained version does."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import click
+
+from freehold.cli.common import Output, columns, project_of, verb
+
+
+class _Layers(click.ParamType[Any]):
+    """`3`: so many; `0,2,5`: these of the teacher's, counted from 0."""
+
+    name = "N or N,N,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | tuple[int, ...]:
+        try:
+            numbers = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of layers nor a list of them.", param, ctx)
+        return numbers[0] if len(numbers) == 1 else numbers
+
+
+@click.command("distill")
+@click.argument("teacher")
+@click.option(
+    "--layers", type=_Layers(), default="3", show_default=True,
+    help="Layers of the student, evenly spaced among the teacher's; or which: 0,2,5.",
+)  # fmt: skip
+@click.option(
+    "--corpus", "corpora", type=click.Path(path_type=Path), multiple=True,
+    help="Texts without labels that join; may be given more than once.",
+)  # fmt: skip
+@click.option(
+    "--augment", type=click.IntRange(min=0), default=0, show_default=True,
+    help="New texts to make of each training text, for the teacher to answer.",
+)  # fmt: skip
+@click.option("--data", "train_file", type=click.Path(path_type=Path), help="Labelled texts.")
+@click.option(
+    "--dev", "dev_file", type=click.Path(path_type=Path), help="Labelled texts kept aside."
+)
+@click.option("--name", help="The student's model name; the teacher's by default.")
+@click.option("--temperature", type=float, help="What both models' logits are divided by.")
+@click.option("--soft", type=float, help="Weight of the teacher's answers in the loss.")
+@click.option("--hidden", type=float, help="Weight of the teacher's hidden states.")
+@click.option("--hard", type=float, help="Weight of the labels.")
+@click.option("--epochs", type=click.IntRange(min=1))
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
+@click.option("--batch-tokens", type=click.IntRange(min=16))
+@click.option("--patience", type=click.IntRange(min=1))
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
+@click.option("--threads", type=click.IntRange(min=1))
+@click.option("--seed", type=int)
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@columns
+@verb
+def command(
+    output: Output,
+    teacher: str,
+    layers: int | tuple[int, ...],
+    corpora: tuple[Path, ...],
+    augment: int,
+    train_file: Path | None,
+    dev_file: Path | None,
+    name: str | None,
+    temperature: float | None,
+    soft: float | None,
+    hidden: float | None,
+    hard: float | None,
+    resume: bool,
+    text: str | None,
+    label: str | None,
+    **knobs: Any,
+) -> None:
+    """Train a student of a few of TEACHER's layers (bank@1) to answer as TEACHER does."""
+    from freehold.app import open_app
+    from freehold.app.distill import distill
+    from freehold.app.learn import recipe_of
+    from freehold.cli.progress import training_bar
+    from freehold.train.distil.objective import Weights
+
+    given = {"temperature": temperature, "soft": soft, "hidden": hidden, "hard": hard}
+    weights = Weights(**{name: value for name, value in given.items() if value is not None})
+    with open_app(project_of(output)) as app:
+        version = app.version(teacher, newest=True)
+        read = functools.partial(app.read, task=version.task, text=text, label=label)
+        texts = functools.partial(app.read, task="text-classification", labelled=False)
+        with training_bar(output.err) as bar:
+            student = distill(
+                app,
+                teacher=version,
+                train_data=read(app.data_path(train_file, "train")),
+                dev_data=read(app.data_path(dev_file, "dev")),
+                recipe=recipe_of(app, **knobs),
+                model=name or version.model,
+                layers=layers,
+                weights=weights,
+                corpora=[texts(corpus) for corpus in corpora],
+                augment=augment,
+                resume=resume,
+                on_step=output.remark,
+                on_progress=bar,
+            )
+    found, made = student.distilled, student.version
+    if found.fit.interrupted:
+        output.exit_code = 1
+        output.remark("Stopped; go on with the same command and --resume.")
+    if made is None:
+        output.document({"error": "stopped before the first epoch ended", "hint": "--resume"})
+        return
+    output.document(
+        {
+            "model": made.model,
+            "version": made.version,
+            "task": made.task,
+            "teacher": version.name,
+            "layers": list(found.layers),
+            "metrics": made.metrics,
+            "seconds": made.train_seconds,
+            "cost": {"training": f"{made.train_cost:f}", "currency": made.currency},
+        }
+    )
+    output.show(
+        f"[bold]{made.name}[/bold] of {version.name}'s layers "
+        f"{', '.join(map(str, found.layers))}: dev {found.fit.score_name} {found.fit.score:.4f}, "
+        f"the teacher's {found.teacher_score:.4f}: {found.retained:.1%} of it kept; "
+        f"{found.fit.epochs} epochs in {made.train_seconds:.0f} s, "
+        f"cost {made.train_cost:.4f} {made.currency} of machine."
+    )
+    output.show(f"Next: freehold evaluate {made.name} && freehold export {made.name}")

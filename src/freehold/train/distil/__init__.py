@@ -1,0 +1,1 @@
+"""Distil: a small student that answers as its teacher does."""

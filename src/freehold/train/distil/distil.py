@@ -1,0 +1,213 @@
+"""Distillation: a trained teacher and texts in, a small student's checkpoint out."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from freehold.clock import SystemClock
+from freehold.data.types import Dataset
+from freehold.errors import TrainError
+from freehold.train.checkpoint import LoadedModel, load
+from freehold.train.distil.augment import stretched
+from freehold.train.distil.layers import evenly, kept_layers
+from freehold.train.distil.objective import Distillation, Weights
+from freehold.train.distil.student import layers_of, write_student
+from freehold.train.distil.teacher import Answers, Kept, Live, bytes_of, room
+from freehold.train.encoders import EncoderFiles, find
+from freehold.train.finetune import FitResult, fit
+from freehold.train.loop import Job, Material
+from freehold.train.predict import answer
+from freehold.train.progress import Progress
+from freehold.train.recipe import Recipe
+from freehold.train.run import Run
+from freehold.train.tasks.registry import adapter_of
+from freehold.train.tasks.shared import hidden_size
+from freehold.train.vocabulary import shrink
+
+__all__ = ["Distilled", "distil"]
+
+SAMPLE = 128  # rows that the spread of the teacher's vectors is taken over
+
+
+@dataclass(frozen=True, slots=True)
+class Distilled:
+    fit: FitResult
+    teacher_score: float  # on dev
+    layers: tuple[int, ...]  # of the teacher, that the student started as
+    unlabelled: int  # texts without labels that joined
+    seconds: float  # from start to end; of a resumed run also the steps taken before
+
+    @property
+    def retained(self) -> float:
+        """The student's score as a share of the teacher's."""
+        return self.fit.score / self.teacher_score if self.teacher_score else 0.0
+
+
+def distil(
+    teacher: Path,
+    train: Dataset,
+    dev: Dataset,
+    recipe: Recipe,
+    out: Path,
+    *,
+    layers: int | Sequence[int],
+    corpus: Sequence[Any] = (),
+    augment: int = 0,
+    weights: Weights | None = None,
+    name: str = "",
+    on_step: Callable[[str], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    resume: bool = False,
+    should_stop: Callable[[], bool] | None = None,
+) -> Distilled:
+    """Train a student of so many `layers` (or of these of the teacher's) to answer as `teacher`.
+
+    The student starts as those layers, with the teacher's embeddings and head. `corpus` are
+    examples of the teacher's task without labels, `augment` the new texts made of each of train's;
+    both are learnt from by the teacher's answers only. The recipe's `base` is not looked at; the
+    checkpoint in `out` names `name` (the teacher's folder by default) in its place. Stopping and
+    going on are as in `fit`.
+
+    Raises TrainError where the teacher is of another task, has other labels or too few layers, and
+    what `fit` raises.
+    """
+    clock = SystemClock()
+    started = clock.monotonic()
+    step = on_step or (lambda _: None)
+    weights = weights or Weights()
+    model = load(teacher)
+    _require_same(model, train, dev)
+    files = find(str(teacher))
+    have = layers_of(files)
+    kept = evenly(have, layers) if isinstance(layers, int) else kept_layers(have, layers)
+    extra = [*corpus, *stretched(train.examples, augment, recipe.seed)]
+    step(f"the teacher answers {len(dev):,} dev examples")
+    teacher_score = _score(model, dev)
+    start = out.with_name(f".{out.name}.student")
+
+    def prepared(run: Run, stopping: Callable[[], bool]) -> None:
+        run.identity |= _identity(files, kept, weights, extra)
+        _equip(run, model, kept, weights, len(train), step, stopping)
+
+    try:
+        student = replace(write_student(files, kept, start), name=name or str(teacher))
+        before = clock.monotonic() - started
+        result = fit(
+            train,
+            dev,
+            replace(recipe, max_length=min(recipe.max_length, model.meta.max_length)),
+            out,
+            on_progress=on_progress,
+            resume=resume,
+            should_stop=should_stop,
+            files=student,
+            labels=model.meta.labels,
+            unlabelled=extra,
+            prepared=prepared,
+        )
+    finally:
+        shutil.rmtree(start, ignore_errors=True)
+    return Distilled(result, teacher_score, kept, len(extra), before + result.seconds)
+
+
+def _equip(
+    run: Run,
+    model: LoadedModel,
+    kept: tuple[int, ...],
+    weights: Weights,
+    labelled: int,
+    step: Callable[[str], None],
+    stopping: Callable[[], bool],
+) -> None:
+    """Give the run the teacher's head, and its answers to learn from."""
+    job: Any = run.job
+    teacher: Any = model.module
+    job.module.head.load_state_dict(teacher.head.state_dict())
+    shrink(teacher.encoder, run.vocabulary.used.tolist(), job.material.pad)
+    matched = kept if weights.hidden else ()
+    live = Live(teacher.to(job.hardware.device), job.hardware, matched)
+    spread = _spread(live, job.material, job.hardware.device) if matched else None
+    answers = _answers(live, run.job, len(matched), step, stopping)
+    run.job = replace(
+        run.job,
+        objective=Distillation(
+            answers,
+            weights,
+            labelled=labelled,
+            layers=tuple(range(len(kept))) if matched else (),
+            spread=spread,
+        ),
+    )
+
+
+def _answers(
+    live: Live,
+    job: Job,
+    layers: int,
+    step: Callable[[str], None],
+    stopping: Callable[[], bool],
+) -> Answers:
+    """Kept if they take no more than their share of the memory, else asked for in each step."""
+    texts, tokens = len(job.material.ids), int(job.material.lengths().sum())
+    needed = bytes_of(tokens, layers, hidden_size(cast(Any, job.module).encoder))
+    if needed > room():
+        step(
+            f"the teacher answers again in each step: its vectors of {texts:,} texts would take "
+            f"{needed / 1e9:.1f} GB, and {room() / 1e9:.1f} may be taken"
+        )
+        return live
+    step(f"the teacher answers {texts:,} texts once; kept in {needed / 1e6:,.0f} MB of memory")
+    return Kept(live, job.material, job.hardware.device, lambda: not stopping())
+
+
+def _spread(live: Live, material: Material, device: torch.device) -> torch.Tensor:
+    """The variance of the teacher's vectors in each layer, (layers,), over some rows."""
+    some = list(range(0, len(material.ids), max(1, len(material.ids) // SAMPLE)))[:SAMPLE]
+    hidden = live(material.batch(some, device)).hidden
+    assert hidden is not None
+    return hidden.float().var(0).mean(-1).clamp_min(1e-6)
+
+
+def _score(model: LoadedModel, dev: Dataset) -> float:
+    adapter = adapter_of(model.meta.task)
+    encoded = adapter.encode(model.tokenizer, dev.examples, model.meta.max_length)
+    logits = answer(model.module, adapter, encoded, model.meta.labels)
+    return adapter.score(dev.examples, logits, model.meta.labels).value
+
+
+def _require_same(model: LoadedModel, train: Dataset, dev: Dataset) -> None:
+    """The data is of the teacher's task, and has no label that the teacher does not know."""
+    task = model.meta.task
+    for data in (train, dev):
+        if data.task != task:
+            raise TrainError(
+                f"The teacher is for {task}, but {data.path} is for {data.task}.",
+                hint="Give data of the teacher's task, or take another teacher.",
+            )
+    unknown = sorted(set(train.labels()) - set(model.meta.labels))
+    if unknown:
+        raise TrainError(
+            f"{train.path} has {len(unknown)} label{'s' * (len(unknown) != 1)} that the teacher "
+            f"does not know: {', '.join(unknown[:5])}{' …' * (len(unknown) > 5)}.",
+            hint="Take them out, or train a teacher on this data first.",
+        )
+
+
+def _identity(
+    files: EncoderFiles, kept: Sequence[int], weights: Weights, extra: Sequence[Any]
+) -> dict[str, Any]:
+    """What a resumed run has to have in common with the stopped one, beside what every run has."""
+    texts = "\0".join(example.text for example in extra)
+    return {
+        "teacher": files.sha256,
+        "layers": list(kept),
+        "loss": asdict(weights),
+        "unlabelled texts": [len(extra), hashlib.sha256(texts.encode()).hexdigest()],
+    }
