@@ -56,7 +56,10 @@ def head_products(graph: onnx.ModelProto) -> list[str]:
     while node is not None and node.op_type in ("Add", "Reshape", "Identity"):
         # The bias and the shape are constants, made by no node.
         node = next((made_by[name] for name in node.input if name in made_by), None)
-    return [node.name] if node is not None and node.op_type == "MatMul" else []
+    if node is None:
+        return []
+    # A Gemm is taken apart before anything is quantised, and its product is named so.
+    return {"MatMul": [node.name], "Gemm": [f"{node.name}_MatMul"]}.get(node.op_type, [])
 
 
 def saturates(cpuinfo: Path = _CPUINFO) -> bool:

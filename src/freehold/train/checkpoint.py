@@ -51,11 +51,18 @@ class LoadedModel:
     meta: Meta
 
 
-def save(folder: Path, weights: Mapping[str, torch.Tensor], origin: Path, meta: Meta) -> None:
+def save(
+    folder: Path,
+    weights: Mapping[str, torch.Tensor],
+    origin: Path,
+    meta: Meta,
+    *,
+    config: Mapping[str, Any] | None = None,
+) -> None:
     """Write the folder file by file, each whole or not at all, freehold.json last.
 
     `weights` are named as in the module (`encoder.…`, `head.…`); config and tokenizer come from
-    the folder `origin` of the encoder that was started from.
+    the folder `origin` of the encoder that was started from, unless `config` is another's.
     """
     from safetensors.torch import save_file
 
@@ -67,6 +74,8 @@ def save(folder: Path, weights: Mapping[str, torch.Tensor], origin: Path, meta: 
     for name in ("config.json", "tokenizer_config.json"):
         if (origin / name).exists():
             write_text(folder / name, (origin / name).read_text(encoding="utf-8"))
+    if config is not None:
+        write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
     write_text(folder / OURS, json.dumps(asdict(meta), indent=2, ensure_ascii=False) + "\n")
 
 

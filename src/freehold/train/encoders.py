@@ -86,7 +86,7 @@ def load_encoder(files: EncoderFiles, *, attention: str) -> torch.nn.Module:
     from transformers import AutoModel
 
     require_kind(files, "encoder")
-    if (files.folder / OURS).exists():
+    if (files.folder / OURS).exists() or _looks_up(files.config()):
         return _own_encoder(files, attention=attention)
     return _loaded(AutoModel, files, attention=attention)
 
@@ -194,8 +194,10 @@ def _own_encoder(files: EncoderFiles, *, attention: str) -> torch.nn.Module:
     from safetensors.torch import load_file
 
     encoder = build_encoder(files.config(), attention=attention)
+    # In a checkpoint the encoder is a part; a static encoder's own folder holds nothing else.
+    prefix = OUR_PREFIX if (files.folder / OURS).exists() else ""
     with _explained(files.name):
-        encoder.load_state_dict(_under(OUR_PREFIX, load_file(files.folder / WEIGHTS)))
+        encoder.load_state_dict(_under(prefix, load_file(files.folder / WEIGHTS)))
     return encoder
 
 
@@ -203,8 +205,18 @@ def _under(prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, torch.Ten
     return {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
 
 
+def _looks_up(config: dict[str, Any]) -> bool:
+    from freehold.train.lookup import is_lookup
+
+    return is_lookup(config)
+
+
 def build_encoder(config: dict[str, Any], *, attention: str = "eager") -> torch.nn.Module:
     """The module that config.json describes, for weights that are loaded into it afterwards."""
+    if _looks_up(config):
+        from freehold.train.lookup import build
+
+        return build(config)
     from transformers import AutoModel
 
     with _quiet(), _explained("the checkpoint"):

@@ -20,7 +20,7 @@ from freehold.train.run import Run, prepare
 from freehold.train.stopping import Stop, stoppable
 from freehold.train.tasks.adapter import Logits, Score
 
-__all__ = ["FitResult", "fit"]
+__all__ = ["FitResult", "fit", "require_usable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def fit(
     """
     clock = SystemClock()
     started, earlier = clock.monotonic(), 0.0
-    _require_usable(train, dev)
+    require_usable(train, dev)
     files = files or find(recipe.base)
     machine = hardware.choose(recipe.precision)
     with hardware.settled(recipe.threads, recipe.seed) as threads, stoppable(should_stop) as stop:
@@ -157,7 +157,7 @@ def _train(run: Run, stop: Stop, on_progress: Callable[[Progress], None] | None)
     return loop.run()
 
 
-def _require_usable(train: Dataset, dev: Dataset) -> None:
+def require_usable(train: Dataset, dev: Dataset) -> None:
     """Both sets labelled throughout, of one task, and not empty."""
     for data in (train, dev):
         if not len(data):

@@ -23,6 +23,7 @@ from freehold.train.optimizer import adamw
 from freehold.train.predict import answer
 from freehold.train.recipe import Recipe
 from freehold.train.state import Best, Position
+from freehold.train.static import suited
 from freehold.train.tasks.adapter import Encoded, Logits, Score
 from freehold.train.tasks.registry import adapter_of
 from freehold.train.vocabulary import Vocabulary, embedding_name, shrink
@@ -121,7 +122,7 @@ def prepare(
     dev_encoded = adapter.encode(tokenizer, dev.examples, max_length)
     more = adapter.encode(tokenizer, unlabelled, max_length).ids if unlabelled else []
     tokens = int(encoded.lengths().sum()) + sum(map(len, more))
-    settled = recipe.resolved(train.task, tokens)
+    settled = suited(recipe, files).resolved(train.task, tokens)
     assert settled.epochs is not None
     assert settled.learning_rate is not None
     assert settled.batch_tokens is not None
