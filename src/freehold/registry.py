@@ -21,6 +21,8 @@ from freehold.store.database import Database
 
 __all__ = ["Bundle", "Registry", "Version", "is_reference"]
 
+# Tasks of versions that only serve as the base of others, and the verb that starts from one.
+_STARTS = {"masked-lm": "train", "causal-lm": "pretrain --objective clm --corpus FILE"}
 _REFERENCE = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,63})(?:@([1-9]\d{0,8}))?")
 
 
@@ -52,6 +54,16 @@ class Version:
     def temperature(self) -> float:
         """What logits are divided by before the softmax; fitted on the dev set, 1.0 without one."""
         return float(self.metrics.get("temperature", 1.0))
+
+    def must_answer(self) -> None:
+        """ConflictError if this is a checkpoint to start from, which has no task of its own."""
+        if self.task in _STARTS:
+            again = f"freehold {_STARTS[self.task]} --base {self.name}"
+            raise ConflictError(
+                f"{self.name} is a {self.task} checkpoint to start from: it answers nothing by "
+                "itself, so it cannot be evaluated, exported, promoted or asked.",
+                hint=f"Go on from it: `{again}`.",
+            )
 
     def document(self) -> dict[str, Any]:
         return {
@@ -235,6 +247,7 @@ class Registry:
     def promote(self, reference: str) -> Version:
         """Make a version the live one; the one that was live retires. It must have a bundle."""
         version = self.get(reference) if "@" in reference else self.newest(reference)
+        version.must_answer()
         self.bundle(version)
         if version.stage == "live":
             return version

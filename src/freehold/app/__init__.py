@@ -37,9 +37,13 @@ class App:
     clock: Clock
 
     def version(self, reference: str | None, *, newest: bool = False) -> Version:
-        """The version a verb names; without a number the live one, or with `newest` the last."""
+        """The version a verb names; without a number the live one, or with `newest` the last.
+        ConflictError for one that answers nothing, as it is only there to start from."""
         name = reference or self.project.model
-        return self.registry.newest(name) if newest and "@" not in name else self.registry.get(name)
+        last = newest and "@" not in name
+        version = self.registry.newest(name) if last else self.registry.get(name)
+        version.must_answer()
+        return version
 
     def read(
         self,

@@ -15,6 +15,7 @@ VERBS = {
     "new": ("new", "Make a project folder with freehold.toml and sample data."),
     "demo": ("demo", "The whole loop on a hand-written sample, in a few minutes."),
     "data": ("data", "Look at labelled files before learning from them."),
+    "pretrain": ("pretrain", "Go on with a checkpoint on unlabelled texts."),
     "train": ("train", "Fine-tune an encoder on labelled texts; registers a version."),
     "distill": ("distill", "Train a small student to answer as a version does."),
     "evaluate": ("evaluate", "Score a version honestly, with intervals."),

@@ -6,6 +6,8 @@ import click
 
 from freehold.cli.common import Output, project_of, verb
 
+SCORES = ("accuracy", "entity_f1", "perplexity", "retrieval_accuracy")
+
 
 @click.command("models")
 @verb
@@ -26,7 +28,11 @@ def command(output: Output) -> None:
     )
     for version in versions:
         score = next(
-            (f"{k} {v:.4f}" for k, v in version.metrics.items() if k in ("accuracy", "entity_f1")),
+            (
+                f"{k} {v:.4f}"
+                for k, v in version.metrics.items()
+                if k in ("accuracy", "entity_f1", "perplexity", "retrieval accuracy")
+            ),
             "",
         )
         cost = version.train_cost + version.label_cost

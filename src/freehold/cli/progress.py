@@ -19,7 +19,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from freehold.train.progress import Progress as TrainProgress
 
-__all__ = ["steps", "training_bar", "training_text"]
+__all__ = ["pretraining_bar", "steps", "training_bar", "training_text"]
 
 
 @contextmanager
@@ -48,6 +48,39 @@ def training_bar(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
                 seen[0] = progress.epoch
                 console.print(
                     f"epoch {epoch}: loss {progress.loss:.3f}, dev {progress.score:.4f}",
+                    style="dim",
+                )
+
+        yield draw
+
+
+@contextmanager
+def pretraining_bar(console: Console, objective: str) -> Iterator[Callable[[TrainProgress], None]]:
+    """A callback for `pretrain` that draws one bar and prints a line a look at the held-out texts.
+
+    A language model's score is told as perplexity.
+    """
+    columns = (BarColumn(bar_width=28), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
+    seen: list[int] = [0]
+
+    def told(score: float) -> str:
+        if objective in ("mlm", "clm"):
+            return f"perplexity {1 / max(score, 1e-12):,.1f}"
+        return f"found first {score:.3f}"
+
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        line = bar.add_task("pretrain", total=None, text="reading")
+
+        def draw(progress: TrainProgress) -> None:
+            best = "" if progress.best is None else f"  best held-out {told(progress.best)}"
+            left = _duration(progress.seconds_left)
+            text = f"loss {progress.loss:.3f}{best}  {left} left"
+            bar.update(line, completed=progress.step, total=progress.steps, text=text)
+            if progress.score is not None and progress.epoch > seen[0]:
+                seen[0] = progress.epoch
+                console.print(
+                    f"step {progress.step:,}/{progress.steps:,}: loss {progress.loss:.3f}, "
+                    f"held-out {told(progress.score)}",
                     style="dim",
                 )
 

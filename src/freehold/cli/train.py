@@ -54,7 +54,7 @@ def command(
     project = project_of(output)
     with open_app(project) as app:
         if source is not None:
-            knobs["base"] = app.version(source).name
+            knobs["base"] = app.registry.get(source).name
         read = functools.partial(app.read, task=task, text=text, label=label)
         train_data = read(app.data_path(train_file, "train"))
         dev_data = read(app.data_path(dev_file, "dev"))

@@ -251,9 +251,10 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def longest_input(files: EncoderFiles) -> int:
-    """Tokens the encoder has positions for, special ones included; a large number if unbounded."""
+    """Tokens the model has positions for, special ones included; a large number if unbounded."""
     settings = files.folder / "tokenizer_config.json"
-    known = [files.config().get("max_position_embeddings")]
+    config = files.config()
+    known = [config.get("max_position_embeddings"), config.get("n_positions")]
     if settings.exists():
         known.append(read_json(settings).get("model_max_length"))
     # The tokenizer of an unbounded model says 1e30.

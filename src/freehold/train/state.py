@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 from freehold.errors import TrainError
 from freehold.store.files import replacing
 
-__all__ = ["Best", "Position", "path_of", "read", "write"]
+__all__ = ["Best", "Position", "identity_of", "path_of", "read", "write"]
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each parameter
 
@@ -89,22 +90,35 @@ def read(
     identity: Mapping[str, Any],
 ) -> tuple[Position, Best]:
     """Put weights, optimizer and torch's generator back. TrainError if the run is another one."""
+    with _opened(path) as (file, facts):
+        _require_same(facts["identity"], identity)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    _put_back(tensors, module, optimizer)
+    best = Best(**facts["best"], weights=_under("best/", tensors))
+    return Position(**facts["position"]), best
+
+
+def identity_of(path: Path) -> dict[str, Any]:
+    """Which run the file is of, as it was given to `write`. TrainError as `read` raises it."""
+    with _opened(path) as (_, facts):
+        found: dict[str, Any] = facts["identity"]
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The open file and what is written of it besides tensors."""
     if not path.exists():
         raise TrainError(
             f"There is no stopped run to go on with ({path}).", hint="Leave out --resume."
         )
     try:
         with safe_open(path, framework="pt") as file:
-            facts = {name: json.loads(text) for name, text in file.metadata().items()}
-            _require_same(facts["identity"], identity)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+            yield file, {name: json.loads(text) for name, text in file.metadata().items()}
     except (SafetensorError, ValueError, KeyError) as error:
         raise TrainError(
             f"The stopped run in {path} cannot be read: {error}.", hint="Leave out --resume."
         ) from error
-    _put_back(tensors, module, optimizer)
-    best = Best(**facts["best"], weights=_under("best/", tensors))
-    return Position(**facts["position"]), best
 
 
 def _put_back(
