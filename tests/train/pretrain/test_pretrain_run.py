@@ -24,6 +24,7 @@ from freehold.train.pretrain.mlm import HiddenWords
 from freehold.train.pretrain.run import Pretrained, pretrain
 from freehold.train.recipe import Recipe
 from freehold.train.state import path_of
+from freehold.train.static import static_student
 
 
 def recipe_for(objective: ObjectiveName, base: Path, **knobs: object) -> Pretraining:
@@ -303,6 +304,18 @@ def test_weights_of_another_architecture_are_refused(
     (base / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
     with pytest.raises(TrainError, match="lack 16 tensors"):
         pretrain(corpus, recipe_for("mlm", base), tmp_path / "out")
+
+
+def test_a_static_encoder_learns_from_pairs_only(
+    corpus: Corpus, encoder: Path, tmp_path: Path
+) -> None:
+    static = static_student(find(str(encoder)), tmp_path / "static", dims=16).folder
+    for objective in ("mlm", "simcse"):
+        with pytest.raises(TrainError, match="looks each token up by itself"):
+            pretrain(corpus, recipe_for(objective, static), tmp_path / "out")
+    done = pretrain(pairs(), recipe_for("pairs", static, learning_rate=3e-2), tmp_path / "out")
+    assert done.after is not None
+    assert done.after.value > done.before.value
 
 
 def test_a_run_does_not_write_over_its_base(corpus: Corpus, encoder: Path) -> None:

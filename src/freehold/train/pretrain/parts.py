@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from freehold.errors import DataError
+from freehold.errors import DataError, TrainError
 from freehold.train.batches import Ids
 from freehold.train.encoders import (
     EncoderFiles,
@@ -20,6 +20,7 @@ from freehold.train.encoders import (
     longest_input,
 )
 from freehold.train.hardware import Hardware
+from freehold.train.lookup import is_lookup
 from freehold.train.objective import Objective
 from freehold.train.pretrain.apart import Reader, first_place
 from freehold.train.pretrain.clm import CausalModel, CausalTexts, NextToken
@@ -79,6 +80,12 @@ def parts_of(corpus: Corpus, recipe: Pretraining, files: EncoderFiles, machine: 
 
     Raises TrainError (a checkpoint that does not fit the objective), DataError (texts too short).
     """
+    if recipe.objective in ("mlm", "simcse") and is_lookup(files.config()):
+        raise TrainError(
+            f"{files.name} looks each token up by itself, so {recipe.objective} has nothing to "
+            "teach it.",
+            hint="Take a transformer such as minilm, or --objective pairs.",
+        )
     if recipe.objective == "mlm":
         return _masked(corpus, recipe, files, machine)
     if recipe.objective == "clm":

@@ -163,9 +163,14 @@ class _Run:
     def __post_init__(self) -> None:
         self.parts = parts_of(self.corpus, self.recipe, self.files, self.machine)
         self.parts.model.to(self.machine.device)
-        for part in self.parts.model.modules():
-            if isinstance(part, torch.nn.Dropout):
-                part.p = cast(float, self.recipe.dropout)
+        layers = [m for m in self.parts.model.modules() if isinstance(m, torch.nn.Dropout)]
+        for layer in layers:
+            layer.p = cast(float, self.recipe.dropout)
+        if self.recipe.objective == "simcse" and not layers:
+            raise TrainError(
+                f"{self.files.name} has no dropout, and simcse learns from nothing else.",
+                hint="Take another --base, or --objective pairs.",
+            )
 
     @property
     def language(self) -> bool:
