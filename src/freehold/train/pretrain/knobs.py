@@ -65,7 +65,7 @@ class Pretraining:
     )
     temperature: float = setting(0.05, "What cosines are divided by in the contrastive losses.")
     packing: Packing = setting(
-        "auto", "Several documents in one row: on, off, or auto: where documents would be padded."
+        "auto", "Several documents in one row: on, off, or auto: if the model can keep them apart."
     )
     held_out: float = setting(0.05, "Share of the texts that is kept aside and asked about.")
     looks: int = setting(5, "How often the held-out texts are asked about on the way.")

@@ -220,6 +220,11 @@ def _rows(
     if recipe.packing == "off":
         return separate(kept), []
     first = first_place(read, model, kept.ids, pad=pad, causal=causal)
+    if first is None and recipe.packing == "on":
+        raise TrainError(
+            "This model cannot keep documents of one row apart, so they cannot be packed.",
+            hint="Leave out --packing on.",
+        )
     if first is None:
         return separate(kept), [
             "This model cannot keep documents of one row apart, so each has a row of its own."
