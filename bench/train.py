@@ -31,8 +31,10 @@ from typing import Any
 import torch
 
 from freehold.data.read import read_dataset
-from freehold.data.types import Dataset
+from freehold.tasks.base import Score
+from freehold.tasks.types import Dataset
 from freehold.train import hardware
+from freehold.train.adapter import adapter_of
 from freehold.train.batches import pad_ids, pad_targets
 from freehold.train.encoders import find, load_encoder, load_tokenizer
 from freehold.train.finetune import fit
@@ -42,8 +44,6 @@ from freehold.train.predict import answer
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run, prepare
-from freehold.train.tasks.adapter import Score
-from freehold.train.tasks.registry import adapter_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SETS = ("banking77", "conll2003")

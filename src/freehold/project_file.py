@@ -14,6 +14,7 @@ from freehold.errors import ProjectError
 from freehold.money import parse_rate
 from freehold.project import SECTIONS, PlanTerms, Project, Tier
 from freehold.settings import settings_of
+from freehold.tasks.registry import kinds
 
 __all__ = ["load_project"]
 
@@ -21,8 +22,8 @@ _HEADER = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_.-]+)\s*\]\]?")
 _KEY = re.compile(r"^\s*\"?([A-Za-z0-9_-]+)\"?\s*=")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
+_KIND = ("task", "kind")
 _CHOICES = {
-    ("task", "kind"): ("text-classification", "token-classification"),
     ("train", "class_weights"): ("none", "balanced"),
     ("train", "precision"): ("auto", "fp32", "bf16"),
     ("plans", "unit"): ("inputs", "tokens"),
@@ -129,7 +130,7 @@ def _section(cls: type, raw: dict[str, Any], place: _Place) -> Any:
 
 def _value(place: _Place, key: str, kind: str, value: Any) -> Any:
     """The value in its declared type, or a refusal that names the line."""
-    choices = _CHOICES.get((place.section, key))
+    choices = kinds() if (place.section, key) == _KIND else _CHOICES.get((place.section, key))
     if choices and value not in choices:
         place.refuse(key, f"{key} is {value!r}.", f"Use one of: {', '.join(choices)}.")
     if kind == "Decimal":

@@ -51,9 +51,15 @@ class Version:
         return f"{self.model}@{self.version}"
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What was tuned on the dev set once the weights stood: a temperature, thresholds …"""
+        found: dict[str, Any] = self.metrics.get("settings", {})
+        return found
+
+    @property
     def temperature(self) -> float:
         """What logits are divided by before the softmax; fitted on the dev set, 1.0 without one."""
-        return float(self.metrics.get("temperature", 1.0))
+        return float(self.settings.get("temperature", self.metrics.get("temperature", 1.0)))
 
     def must_answer(self) -> None:
         """ConflictError if this is a checkpoint to start from, which has no task of its own."""

@@ -13,8 +13,8 @@ from freehold.data.check import CheckReport, Finding, check
 from freehold.data.duplicates import normalise
 from freehold.data.lengths import estimate_tokens, percentiles
 from freehold.data.splits import name_splits
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import DataError
+from freehold.tasks.types import Dataset, Example, TaggedExample
 
 GREETINGS = [f"hello number {n} how are you" for n in range(10)]
 QUESTIONS = [f"what does ticket {n * 7919} cost" for n in range(10)]

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freehold.data.read import read_dataset
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import DataError, MissingDependencyError
+from freehold.tasks.types import Dataset, Example, TaggedExample
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -289,7 +289,7 @@ def test_faults_of_one_kind_are_counted(tmp_path: Path) -> None:
         ('{"text": "a", "label": true}\n', "line 1: the label is true or false"),
         ('{"text": "a", "label": 1.0}\n', "line 1: the label is a decimal number"),
         ('{"text": "a", "label": {"b": 1}}\n', "line 1: the label is a value of type dict"),
-        ('{"text": "a", "labels": ["x", "y"]}\n', "line 1: the label is a list"),
+        ('{"text": "a", "label": ["x", "y"]}\n', "line 1: the label is a list"),
         ('{"text": 1.5, "label": "x"}\n', "line 1: the text is a decimal number"),
         ('{"tokens": ["a", "b"], "tags": ["O"]}\n', "line 1: 2 words but 1 tags"),
         ('{"tokens": ["a", ""], "tags": ["O", "O"]}\n', "line 1: word 2 is empty"),

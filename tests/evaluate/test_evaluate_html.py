@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.evaluate.charts import heat_map, pick_labels
 from freehold.evaluate.html import render
 from freehold.evaluate.report import Evaluation, evaluate
+from freehold.tasks.types import Dataset, Example, TaggedExample
 
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 VOID = {"meta", "br", "input", "link", "img"}

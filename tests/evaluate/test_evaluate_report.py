@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import DataError
 from freehold.evaluate.report import Evaluation, evaluate
+from freehold.tasks.types import Dataset, Example, TaggedExample
 
 LABELS = ["card", "fee", "loan"]
 TAGS = ["O", "B-PER", "I-PER"]

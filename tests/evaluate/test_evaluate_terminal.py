@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.evaluate.report import Evaluation, evaluate
 from freehold.evaluate.terminal import render
+from freehold.tasks.types import Dataset, Example, TaggedExample
 
 
 def shown(evaluation: Evaluation, width: int = 110) -> str:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from freehold.data.types import Dataset, Example, TaggedExample, Task
+from freehold.tasks.types import Dataset, Example, TaggedExample, Task
 
 LABELS = ("greeting", "refund", "ride", "price")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -20,8 +20,8 @@ def write_checkpoint(
     import torch
 
     from freehold.train import checkpoint
+    from freehold.train.adapter import adapter_of
     from freehold.train.encoders import find, load_encoder
-    from freehold.train.tasks.registry import adapter_of
 
     torch.manual_seed(1)
     files = find(str(base))

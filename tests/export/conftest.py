@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from checkpoints import LABELS, TAGS, WORDS, labelled, write_checkpoint
 
-from freehold.data.types import Dataset
+from freehold.tasks.types import Dataset
 from freehold.testing import tiny_encoder
 
 

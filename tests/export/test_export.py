@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from checkpoints import LABELS, TAGS, dataset, sentences
 
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import (
     ConflictError,
     DataError,
@@ -33,12 +32,11 @@ from freehold.export.bundle import export
 from freehold.export.graph import check_graph, write_graph
 from freehold.export.report import ExportReport
 from freehold.export.terminal import render
-from freehold.serve.engine import CERTAIN, Engine
+from freehold.serve.engine import Engine
 from freehold.serve.predict import predict
-from freehold.serve.tokenise import Tokeniser
+from freehold.tasks.types import Dataset, Example, TaggedExample
 from freehold.train.checkpoint import LoadedModel, load
 from freehold.train.predict import logits
-from freehold.train.tasks import token_classification as training
 
 BLOCKED = ("torch", "transformers", "sklearn", "scipy", "seqeval", "onnx", "onnxscript")
 
@@ -268,8 +266,7 @@ def test_words_are_answered_as_torch_does(words_checkpoint: Path, tmp_path: Path
     engine = Engine.open(make(words_checkpoint, tmp_path / "out", precision="fp32").bundle)
     given = [["Anna"], ["x"] * 100, ["a\u0301b", "\u200b", "", "中国"], *sentences(40, seed=9)]
     examples = [TaggedExample(1, tuple(words)) for words in given]
-    close(engine.run(engine.encode_words(given)), logits(words_checkpoint, examples))
-    assert CERTAIN == training.CERTAIN
+    close(engine.run(engine.encode(given)), logits(words_checkpoint, examples))
 
 
 def test_agreement_with_torch_is_measured(
@@ -426,7 +423,7 @@ def test_a_bundle_serves_where_nothing_of_training_can_be_imported(
         sys.meta_path.insert(0, Blocked())
         import json
         from pathlib import Path
-        from freehold.data.types import Example
+        from freehold.tasks.types import Example
         from freehold.serve.engine import Engine
         from freehold.serve.predict import predict
 
@@ -479,30 +476,3 @@ def test_minilm_fine_tuned_agrees_with_torch(shared: Path, tmp_path: Path) -> No
     assert report.torch_score == pytest.approx(fitted.score, abs=0.02)
     assert report.torch_score is not None
     assert report.torch_score > 0.8
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("base", ["minilm", "e5-small-zh-en"])
-def test_words_speak_through_the_tokens_they_were_trained_with(shared: Path, base: str) -> None:
-    """WordPiece, and SentencePiece with bare space marks; ids and places as in training."""
-    from freehold.train.encoders import find, load_tokenizer
-
-    folder = find(base if base == "minilm" else str(shared / "models" / base)).folder
-    tokeniser = Tokeniser(folder / "tokenizer.json", task="token-classification", max_length=32)
-    given = [
-        ["Where", "is", "Rome", "?"],
-        ["去", "中", "国", "。", "（", "ＡＢ", "）"],
-        ["cafe\u0301", "\u200b", "", "👩‍👩‍👧", "U.S.", "한국", "\u00a0", "é"],
-        ["中", "x" * 500, "no"],
-        ["antidisestablishmentarianism"] * 30,
-        [],
-    ]
-    examples = [TaggedExample(1, tuple(words)) for words in given]
-    expected = training.ADAPTER.encode(load_tokenizer(folder), examples, 32)
-    assert expected.places is not None
-    for found, ids, places in zip(
-        tokeniser.words(given), expected.ids, expected.places, strict=True
-    ):
-        assert found.ids.tolist() == ids.tolist()
-        assert found.words is not None
-        assert found.words.carriers.tolist() == places.tolist()

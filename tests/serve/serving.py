@@ -18,12 +18,12 @@ import sqlalchemy as sa
 from freehold.clock import Clock, SystemClock, format_time
 from freehold.meter import events
 from freehold.project import Serve
-from freehold.serve.decode import Entity, TaggedWord, TextAnswer, WordsAnswer
 from freehold.serve.keys import KeyRing, create_key
 from freehold.serve.ports import Caller, Outcome, Recorded, Tally, Work
 from freehold.serve.server import ServerThread
 from freehold.store import schema
 from freehold.store.database import Database
+from freehold.tasks.answers import Entity, TaggedWord, TextAnswer, WordsAnswer
 
 LABELS = ("arrival", "refund", "lost", "other")
 SETTINGS = Serve(port=0, drain_seconds=10)

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from freehold.data.types import Example, TaggedExample
 from freehold.errors import FreeholdError, IntegrityError, NotFoundError
 from freehold.serve.bundle import read
 from freehold.serve.cores import usable_cores
-from freehold.serve.decode import TextAnswer, WordsAnswer, softmax
-from freehold.serve.engine import CERTAIN, Engine
+from freehold.serve.engine import Engine
 from freehold.serve.predict import batches, predict
+from freehold.tasks.answers import TextAnswer, WordsAnswer, softmax
+from freehold.tasks.token_classification import CERTAIN
+from freehold.tasks.tokenise import MOST_WINDOWS
+from freehold.tasks.types import Example, TaggedExample
 
 TAGS = ("O", "B-PER", "I-PER", "B-LOC")
 LABELS = ("ask", "lost", "paid")
@@ -200,7 +202,6 @@ def test_a_damaged_document_gets_a_sentence(make: Make, content: str) -> None:
     [
         {"temperature": 0},
         {"temperature": "warm"},
-        {"labels": []},
         {"max_length": 0},
         {"files": {"../model.onnx": "0"}},
         {"version": None},
@@ -253,7 +254,11 @@ def test_an_answer_has_every_label_the_likeliest_first(make: Make) -> None:
     expected = softmax(np.array([(6 + 6) / 5, 30 / 5, 0.0], np.float32))
     assert [label for label, _ in answer.scores] == ["lost", "ask", "paid"]
     assert [score for _, score in answer.scores] == pytest.approx(sorted(expected, reverse=True))
-    assert answer.document()[0] == {"label": "lost", "score": answer.score}
+    assert answer.document() == {
+        "label": "lost",
+        "score": answer.score,
+        "scores": dict(answer.scores),
+    }
 
 
 def test_temperature_flattens_and_keeps_the_order(make: Make) -> None:
@@ -282,7 +287,7 @@ def test_an_empty_text_is_answered(make: Make, text: str, tagging: bool) -> None
     assert encoded.ids[-1] == 3
     assert not encoded.truncated
     (answer,) = ask(engine, [text])
-    assert answer.document() == [] if tagging else answer.label
+    assert answer.document()["entities"] == [] if tagging else answer.label
 
 
 def test_nothing_is_answered_with_nothing(make: Make) -> None:
@@ -323,22 +328,23 @@ LONG = {
 def test_a_text_of_megabytes_is_cut(make: Make, kind: str, tagging: bool) -> None:
     engine = Engine.open(make(tagging=tagging))
     (encoded,) = engine.encode([LONG[kind]])
-    assert encoded.length <= 16
-    assert len(encoded.text) < 20_000
+    windows = MOST_WINDOWS if tagging else 1
+    assert encoded.length <= 16 * windows
+    assert len(encoded.text) < 20_000 * windows
     # one endless word is a single unknown token: nothing can be read beyond it
     assert encoded.truncated is (kind != "blanks")
     (answer,) = ask(engine, [LONG[kind]])
     if kind == "words" and tagging:
         assert answer.tags[0] == "B-PER"
     if kind == "blanks first":
-        assert encoded.length == 16
+        assert encoded.length == 16 * windows
 
 
 @pytest.mark.parametrize("spaces", [1, 40, 700])
 @pytest.mark.parametrize("tagging", [False, True])
 def test_a_cut_text_reads_as_the_whole_would(make: Make, spaces: int, tagging: bool) -> None:
     """Blanks make it take several looks; the ids are those of a text with single blanks."""
-    words = ["Anna", "Smith", "lost", "Rome", "it"] * 40
+    words = ["Anna", "Smith", "lost", "Rome", "it"] * 100
     engine = Engine.open(make(tagging=tagging))
     (dense,) = engine.encode([" ".join(words)])
     (sparse,) = engine.encode([(" " * spaces).join(words)])
@@ -349,7 +355,7 @@ def test_a_cut_text_reads_as_the_whole_would(make: Make, spaces: int, tagging: b
 
 def test_many_words_given_are_all_listed(make: Make) -> None:
     engine = Engine.open(make(tagging=True))
-    (encoded,) = engine.encode_words([["Anna", *["x"] * 100_000]])
+    (encoded,) = engine.encode([["Anna", *["x"] * 100_000]])
     (logits,) = engine.run([encoded])
     assert logits.shape == (100_001, 4)
     assert logits[0].argmax() == 1
@@ -400,17 +406,28 @@ def test_offsets_count_characters(
 
 def test_a_word_that_was_cut_off_is_certainly_outside(make: Make) -> None:
     engine = Engine.open(make(tagging=True))
-    (encoded,) = engine.encode_words([["Rome"] * 20])
+    (encoded,) = engine.encode([["Rome"] * 500])
     (logits,) = engine.run([encoded])
-    assert logits.argmax(1).tolist() == [3] * 14 + [0] * 6
+    read = 14 + (MOST_WINDOWS - 1) * 11  # of 14 words in a window, three are in the one before
+    assert logits.argmax(1).tolist() == [3] * read + [0] * (500 - read)
     answer = engine.answer(encoded, logits)
     assert isinstance(answer, WordsAnswer)
-    assert answer.tags[14:] == ("O",) * 6
+    assert answer.tags[read:] == ("O",) * (500 - read)
+
+
+def test_a_long_text_is_answered_whole_with_others_in_its_batch(make: Make) -> None:
+    engine = Engine.open(make(tagging=True))
+    long = " ".join(["it", "Rome", "Anna"] * 30)
+    answers = ask(engine, ["Anna", long, "Rome it"])
+    assert [len(answer.words) for answer in answers] == [1, 90, 2]
+    assert answers[1].tags == ("O", "B-LOC", "B-PER") * 30
+    last = answers[1].entities[-1]
+    assert long[last.start : last.end] == "Anna"
 
 
 def test_given_words_are_joined_by_one_space(make: Make) -> None:
     engine = Engine.open(make(tagging=True))
-    (encoded,) = engine.encode_words([["in", "Rome", "", "中"]])
+    (encoded,) = engine.encode([["in", "Rome", "", "中"]])
     (logits,) = engine.run([encoded])
     answer = engine.answer(encoded, logits)
     assert isinstance(answer, WordsAnswer)
@@ -419,16 +436,15 @@ def test_given_words_are_joined_by_one_space(make: Make) -> None:
     assert answer.tags[2] == "O"
 
 
-def test_a_bare_space_mark_does_not_speak_for_its_word(tmp_path: Path) -> None:
+def test_a_bare_space_mark_does_not_speak_for_its_word() -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from freehold.serve.tokenise import Tokeniser
+    from freehold.tasks.tokenise import Tokeniser
 
     pieces = [("<unk>", 0.0), ("▁", -1.0), ("Rome", -1.0), ("▁in", -1.0)]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    tokeniser = Tokeniser(tmp_path / "tokenizer.json", task="token-classification", max_length=16)
+    tokeniser = Tokeniser(tokenizer, 16, windows=True)
     (encoded,) = tokeniser.words([["in", "Rome"]])
     assert encoded.ids.tolist() == [3, 1, 2]
     assert encoded.words is not None

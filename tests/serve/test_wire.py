@@ -76,7 +76,7 @@ def test_what_is_refused_and_why(sent: bytes, said: str) -> None:
 def test_token_parameters_are_those_of_the_task() -> None:
     with pytest.raises(InputError, match="field 'top_k'"):
         decode(body(inputs="a", parameters={"top_k": 1}), TOKENS, 3)
-    with pytest.raises(InputError, match="first 64 tokens"):
+    with pytest.raises(InputError, match="windows of 64 tokens"):
         decode(body(inputs="a", parameters={"stride": 8}), TOKENS, 3)
     decode(body(inputs="a", parameters={"stride": 0}), TOKENS, 3)
     with pytest.raises(InputError, match="aggregation_strategy"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from little import WORDS, sentences, texts
 
-from freehold.data.types import Dataset
+from freehold.tasks.types import Dataset
 from freehold.testing import tiny_encoder
 from freehold.train.recipe import Recipe
 

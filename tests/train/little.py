@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from freehold.data.types import Dataset, Example, TaggedExample, Task
+from freehold.tasks.types import Dataset, Example, TaggedExample, Task
 
 KEYS = {
     "lost": ("lost", "missing", "gone"),

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import NotFoundError, TrainError
+from freehold.tasks.types import Dataset, Example, TaggedExample
 from freehold.train import checkpoint
 from freehold.train.finetune import FitResult, fit
 from freehold.train.predict import logits

@@ -16,14 +16,14 @@ import torch
 from little import dataset, texts
 from safetensors.numpy import load_file
 
-from freehold.data.types import Dataset, Example
 from freehold.errors import TrainError
+from freehold.tasks.types import Dataset, Example
 from freehold.train import loop
 from freehold.train.finetune import FitResult, fit
+from freehold.train.heads.label import LabelHead
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.state import path_of
-from freehold.train.tasks.text_classification import TextClassification
 
 Weights = dict[str, np.ndarray]
 
@@ -208,15 +208,15 @@ def test_it_stops_early_when_dev_gets_no_better(
 
 
 def _break_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    whole_loss = TextClassification.loss
+    whole_loss = LabelHead.loss
     count = [0]
 
-    def loss(self: TextClassification, *args: torch.Tensor, **kw: object) -> torch.Tensor:
+    def loss(self: LabelHead, *args: torch.Tensor, **kw: object) -> torch.Tensor:
         count[0] += 1
         found = whole_loss(self, *args, **kw)  # type: ignore[arg-type] # handed through
         return found * math.nan if count[0] > steps else found
 
-    monkeypatch.setattr(TextClassification, "loss", loss)
+    monkeypatch.setattr(LabelHead, "loss", loss)
 
 
 def test_a_loss_that_is_no_number_keeps_the_best_so_far(
@@ -345,9 +345,9 @@ def test_each_knob_still_learns(
 
 
 def test_balanced_weights_count_each_label_alike() -> None:
-    from freehold.train.run import _balanced
+    from freehold.train.heads.base import balanced
 
-    weights = _balanced([np.array(0)] * 6 + [np.array(1)] * 2, 2).tolist()
+    weights = balanced([np.array(0)] * 6 + [np.array(1)] * 2, 2).tolist()
     assert weights == pytest.approx([8 / (2 * 6), 8 / (2 * 2)])
 
 

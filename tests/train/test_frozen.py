@@ -9,8 +9,8 @@ import pytest
 from little import dataset
 from safetensors.numpy import load_file
 
-from freehold.data.types import Dataset, Example
 from freehold.errors import TrainError
+from freehold.tasks.types import Dataset, Example
 from freehold.testing import tiny_encoder
 from freehold.train import closed
 from freehold.train.frozen import Scaled, fit_frozen, logistic

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from freehold.data.types import Dataset
 from freehold.errors import TrainError
 from freehold.serve.engine import Engine
+from freehold.tasks.types import Dataset
 from freehold.train import bag
 from freehold.train.bag import features, fit_bag, tfidf
 from freehold.train.checkpoint import load

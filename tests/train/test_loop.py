@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from freehold.errors import TrainError
+from freehold.tasks.base import Score
+from freehold.train.adapter import Adapter
 from freehold.train.hardware import Hardware
 from freehold.train.loop import Job, Loop, Material
 from freehold.train.objective import Batch
 from freehold.train.state import Best, Position
-from freehold.train.tasks.adapter import Score, TaskAdapter
 
 
 class Notes(torch.nn.Module):
@@ -49,7 +50,7 @@ def loop_of(objective: Any, *, scores: list[float], groups: list[dict[str, Any]]
     rows = [np.arange(3, dtype=np.int32) for _ in range(4)]
     job = Job(
         module=module,
-        adapter=cast(TaskAdapter, None),
+        adapter=cast(Adapter, None),
         material=Material(rows, [np.array(0, np.int64)] * 4, 0),
         hardware=Hardware(torch.device("cpu"), bf16=False),
         epochs=2,

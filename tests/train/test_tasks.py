@@ -13,12 +13,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import Unigram
 from tokenizers.pre_tokenizers import Metaspace
 
-from freehold.data.types import Example, TaggedExample
 from freehold.errors import TrainError
+from freehold.tasks.token_classification import entities
+from freehold.tasks.types import Example, TaggedExample
+from freehold.train.adapter import adapter_of
 from freehold.train.batches import IGNORED
 from freehold.train.encoders import load_tokenizer
-from freehold.train.tasks.registry import adapter_of
-from freehold.train.tasks.token_classification import entities
 
 TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
 LABELS = ["O", "B-PER", "I-PER"]
@@ -59,8 +59,8 @@ def test_the_first_piece_of_a_word_speaks_for_it(encoder: Path) -> None:
     encoded = adapter.encode(tokenizer, [example], 64)
     tokens = [tokenizer.id_to_token(number) for number in encoded.ids[0]]
     assert tokens == ["[CLS]", "my", "z", "##x", "bike", "[SEP]"]
-    assert encoded.places is not None
-    assert encoded.places[0].tolist() == [1, 2, 4]
+    assert encoded.encoded[0].words is not None
+    assert encoded.encoded[0].words.carriers.tolist() == [1, 2, 4]
     (target,) = adapter.targets(encoded, [example], LABELS)
     assert target.tolist() == [IGNORED, 0, 1, IGNORED, 2, IGNORED]
 
@@ -72,19 +72,40 @@ def test_a_bare_space_mark_does_not_speak_for_a_word() -> None:
     example = TaggedExample(1, ("my", "人"), ("O", "O"))
     encoded = adapter_of("token-classification").encode(tokenizer, [example], 64)
     assert [tokenizer.id_to_token(i) for i in encoded.ids[0]] == ["▁my", "▁", "人"]
-    assert encoded.places is not None
-    assert encoded.places[0].tolist() == [0, 2]
+    assert encoded.encoded[0].words is not None
+    assert encoded.encoded[0].words.carriers.tolist() == [0, 2]
 
 
-def test_a_word_that_was_cut_off_or_has_no_token_is_certainly_outside(encoder: Path) -> None:
+def test_a_word_without_a_token_is_certainly_outside(encoder: Path) -> None:
     tokenizer = load_tokenizer(encoder)
-    example = TaggedExample(1, ("my", "\u200b", "bike", "please", "now"))
+    example = TaggedExample(1, ("my", "\u200b", "bike"))
     adapter = adapter_of("token-classification")
-    encoded = adapter.encode(tokenizer, [example], 4)
+    rows = adapter.encode(tokenizer, [example], 4)
     row = np.full((4, 3), [-1.0, 5.0, 0.0], np.float32)
-    decoded = adapter.decode(encoded, 0, row, LABELS)
-    assert decoded.argmax(1).tolist() == [1, 0, 1, 0, 0]
+    decoded = adapter.join(rows, 0, [row], LABELS)
+    assert decoded.argmax(1).tolist() == [1, 0, 1]
     assert decoded[1, 0] - decoded[1, 1:].max() > 10
+
+
+def test_a_word_of_a_long_text_is_answered_where_it_stands_farthest_from_an_edge(
+    encoder: Path,
+) -> None:
+    tokenizer = load_tokenizer(encoder)
+    example = TaggedExample(
+        1, ("my", "bike", "now", "please", "the", "my", "bike", "now", "please")
+    )
+    adapter = adapter_of("token-classification")
+    rows = adapter.encode(tokenizer, [example], 8)  # six words a window, the next one shares one
+    assert [len(ids) for ids in rows.ids] == [8, 6]
+    found = rows.encoded[0].words
+    assert found is not None
+    assert found.windows.tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1]
+    assert found.carriers.tolist() == [1, 2, 3, 4, 5, 6, 2, 3, 4]
+    answers = [np.eye(8, 3, dtype=np.float32), np.full((6, 3), 7.0, np.float32)]
+    joined = adapter.join(rows, 0, answers, LABELS)
+    assert joined.shape == (9, 3)
+    assert (joined[6:] == 7.0).all()
+    assert (joined[:6] == answers[0][1:7]).all()
 
 
 def test_a_dev_label_that_training_never_saw_counts_as_wrong() -> None:

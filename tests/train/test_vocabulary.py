@@ -9,9 +9,9 @@ import pytest
 import torch
 from little import texts
 
+from freehold.train.adapter import adapter_of
 from freehold.train.encoders import find, load_encoder, load_tokenizer
 from freehold.train.optimizer import adamw
-from freehold.train.tasks.text_classification import ADAPTER, TextClassifier
 from freehold.train.vocabulary import embedding_name, shrink
 
 
@@ -20,10 +20,11 @@ def steps(encoder: Path, *, shrunk: bool) -> torch.Tensor:
     torch.manual_seed(0)
     files = find(str(encoder))
     data = texts(8, seed=5)
-    rows = ADAPTER.encode(load_tokenizer(encoder), data.examples[:1] * 4, 64).ids
+    adapter = adapter_of("text-classification")
+    rows = adapter.encode(load_tokenizer(encoder), data.examples[:1] * 4, 64).ids
     inner = load_encoder(files, attention="eager")
     vocabulary = shrink(inner, np.unique(np.concatenate(rows)).tolist(), pad=0) if shrunk else None
-    module = TextClassifier(inner, 2, 0.0).eval()
+    module = adapter.module(inner, 2, 0.0).eval()
     update = adamw(module, 1e-2, weight_decay=0.0)
     for _ in range(3):
         ids = [row if vocabulary is None else vocabulary.renumber(row) for row in rows]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from freehold.clock import Clock, SystemClock
 from freehold.errors import DataError
@@ -16,7 +16,7 @@ from freehold.settings import read_environment
 from freehold.store.database import Database
 
 if TYPE_CHECKING:
-    from freehold.data.types import Dataset, Task
+    from freehold.tasks.types import Dataset
 
 __all__ = ["App", "open_app", "open_database"]
 
@@ -60,7 +60,7 @@ class App:
         files = self.project.data
         return read_dataset(
             path,
-            task=cast("Task", task or self.project.task.kind),
+            task=task or self.project.task.kind,
             text=text or files.text or None,
             label=label or files.label or None,
             labelled=labelled,

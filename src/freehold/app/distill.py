@@ -14,7 +14,7 @@ from freehold.app.versions import register
 from freehold.registry import Version
 
 if TYPE_CHECKING:
-    from freehold.data.types import Dataset
+    from freehold.tasks.types import Dataset
     from freehold.train.distil.distil import Distilled
     from freehold.train.distil.objective import Weights
     from freehold.train.progress import Progress
@@ -106,8 +106,8 @@ def distill(
 def texts_for(task: str, corpus: Dataset) -> list[Any]:
     """The texts of a corpus as examples of the task, without labels: those for a tagger are split
     into words as what customers send is."""
-    from freehold.data.types import Example, TaggedExample
-    from freehold.data.words import split_words
+    from freehold.tasks.types import Example, TaggedExample
+    from freehold.tasks.words import split_words
 
     made: list[Any] = []
     for example in corpus.examples:

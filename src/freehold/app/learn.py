@@ -17,9 +17,9 @@ from freehold.registry import Version
 from freehold.store.files import replacing
 
 if TYPE_CHECKING:
-    from freehold.data.types import Dataset
     from freehold.evaluate.report import Evaluation
     from freehold.export.report import ExportReport
+    from freehold.tasks.types import Dataset
     from freehold.train.finetune import FitResult
     from freehold.train.progress import Progress
     from freehold.train.recipe import Recipe
@@ -132,6 +132,7 @@ def export(
             model=version.model,
             version=version.version,
             temperature=version.temperature,
+            settings=version.settings,
             dev=dev,
             open_engine=Engine.open,
             precision=precision,

@@ -16,7 +16,7 @@ from freehold.errors import DataError
 from freehold.registry import Version
 
 if TYPE_CHECKING:
-    from freehold.data.types import Dataset
+    from freehold.tasks.types import Dataset
     from freehold.train.pretrain.corpus import Corpus
     from freehold.train.pretrain.knobs import Pretraining
     from freehold.train.pretrain.run import Pretrained

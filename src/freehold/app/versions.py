@@ -12,12 +12,12 @@ from freehold.app import App
 from freehold.registry import Version, is_reference
 
 if TYPE_CHECKING:
-    from freehold.data.types import Dataset
+    from freehold.tasks.types import Dataset
     from freehold.train.encoders import EncoderFiles
     from freehold.train.finetune import FitResult
     from freehold.train.recipe import Recipe
 
-__all__ = ["encoder_files", "machine_cost", "origin", "parent_of", "register", "temperature_of"]
+__all__ = ["encoder_files", "machine_cost", "origin", "parent_of", "register", "settings_of"]
 
 _HOUR = Decimal(3600)
 
@@ -85,7 +85,7 @@ def register(
         metrics={
             result.score_name: result.score,
             "n": len(dev_data),
-            "temperature": temperature_of(app, result, dev_data),
+            "settings": settings_of(result, dev_data),
             "examples_per_second": result.examples_per_second,
             "epochs": result.epochs,
             "interrupted": result.interrupted,
@@ -99,28 +99,27 @@ def register(
     )
 
 
-def temperature_of(app: App, result: FitResult, dev_data: Dataset) -> float:
-    """The temperature fitted on dev: over texts, or over all words of all sentences."""
+def settings_of(result: FitResult, dev_data: Dataset) -> dict[str, Any]:
+    """What is tuned on dev once the weights stand: a temperature over all choices (texts, or words
+    of all sentences), or what the task itself tunes (thresholds …)."""
     import numpy as np
 
-    from freehold.data.types import Example
     from freehold.evaluate.calibrate import fit_temperature
+    from freehold.tasks.registry import task_of
     from freehold.train.predict import logits
 
-    rows_of = result.dev_logits or logits(result.path, dev_data.examples)
+    task = task_of(result.task)
+    found = result.dev_logits or logits(result.path, dev_data.examples)
+    if not task.chooses:
+        return task.tune(dev_data.examples, found, result.labels)
     place = {label: number for number, label in enumerate(result.labels)}
-    gold: list[str] = []
-    for example in dev_data.examples:
-        if isinstance(example, Example):
-            gold.append(example.label or "")
-        else:
-            gold.extend(example.tags or ())
-    rows = np.concatenate([np.atleast_2d(row) for row in rows_of])
+    gold = [label for example in dev_data.examples for label in task.decisions(example) or ()]
+    rows = np.concatenate([np.atleast_2d(row) for row in found])
     known = np.array([label in place for label in gold])
     if not known.any():
-        return 1.0
+        return {"temperature": 1.0}
     targets = np.array([place.get(label, 0) for label in gold])
-    return fit_temperature(rows[known], targets[known])
+    return {"temperature": fit_temperature(rows[known], targets[known])}
 
 
 def origin(app: App, data: Dataset) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
 from freehold.cli.common import Output, project_of, verb
 
 if TYPE_CHECKING:
-    from freehold.data.types import Dataset, Task
     from freehold.project import Project
+    from freehold.tasks.types import Dataset, Task
 
 _FILE = click.Path(path_type=Path)
 
@@ -29,7 +29,6 @@ def command() -> None:
 @click.option("--label", help="The column with the label (or the tags).")
 @click.option(
     "--task",
-    type=click.Choice(["text-classification", "token-classification"]),
     help="What the files are for; otherwise the columns show it.",
 )
 @verb
@@ -54,8 +53,7 @@ def check(
         text, label = text or project.data.text, label or project.data.label
         task = task or (project.task.kind if own else None)
     datasets = {
-        name: _read(path, cast("Task | None", task), text or None, label or None)
-        for name, path in splits.items()
+        name: _read(path, task, text or None, label or None) for name, path in splits.items()
     }
     report = look(datasets, **({"max_length": project.train.max_length} if project else {}))
     output.document(report.document())

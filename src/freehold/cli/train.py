@@ -17,7 +17,7 @@ from freehold.cli.common import Output, columns, project_of, verb
     "--dev", "dev_file", type=click.Path(path_type=Path), help="Labelled texts kept aside."
 )
 @click.option("--name", help="The model's name; the project's by default.")
-@click.option("--task", type=click.Choice(["text-classification", "token-classification"]))
+@click.option("--task", help="What to learn; the project's [task] kind by default.")
 @click.option("--base", help="Encoder to start from: minilm, a folder, a hub id, or MODEL@V.")
 @click.option("--from", "source", help="Transfer: start from this version's encoder (MODEL@V).")
 @click.option("--epochs", type=click.IntRange(min=1))

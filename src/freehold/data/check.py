@@ -8,8 +8,9 @@ from freehold.data.duplicates import find_duplicates
 from freehold.data.findings import CheckReport, Finding, SplitSummary, counted, worst_first
 from freehold.data.labels import Labels, find_labels, labels_of
 from freehold.data.lengths import Lengths, find_lengths, lengths_of, percentiles
-from freehold.data.types import Dataset
 from freehold.errors import DataError
+from freehold.tasks.registry import task_of
+from freehold.tasks.types import Dataset
 
 __all__ = ["CheckReport", "Finding", "SplitSummary", "check"]
 
@@ -36,7 +37,8 @@ def check(datasets: Mapping[str, Dataset], *, max_length: int = 128) -> CheckRep
         findings += find_lengths(name, lengths[name], max_length)
         findings += _slips(name, data)
     findings += find_duplicates(datasets)
-    findings += find_labels(labels, tagged=task == "token-classification")
+    if any(role.cell in ("label", "labels", "tags") for role in task_of(task).roles):
+        findings += find_labels(labels, tagged=task == "token-classification")
     summaries = {
         name: _summary(data, lengths[name], labels[name]) for name, data in datasets.items()
     }

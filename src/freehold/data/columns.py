@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from freehold.data.bio import is_tag
 from freehold.data.table import Table, printable, quoted
-from freehold.data.types import Task
 from freehold.errors import DataError
+from freehold.tasks.bio import is_tag
+from freehold.tasks.types import Task
 
-__all__ = ["KNOWN", "Columns", "find_columns"]
+__all__ = ["KNOWN", "Columns", "columns_of", "find_columns"]
 
 Ranks = tuple[frozenset[str], ...]
 
@@ -111,7 +111,7 @@ def _task(table: Table, text: str | None, label: str | None, labelled: bool) -> 
         if words and single and tags:
             raise DataError(
                 f"{table.path} has words with tags ({quoted(words + tags)}) and a text with a "
-                f"label ({quoted(single)}); the task is not clear. {_columns_of(table)}",
+                f"label ({quoted(single)}); the task is not clear. {columns_of(table)}",
                 hint='Say which: --task token-classification, or [task] kind = "…" in '
                 "freehold.toml; or name the columns with --text and --label.",
             )
@@ -132,7 +132,7 @@ def _refuse_other(table: Table, task: Task) -> None:
         what = "texts with a label"
     if other:
         raise DataError(
-            f"{table.path} holds {what}, but the task is {task}. {_columns_of(table)}",
+            f"{table.path} holds {what}, but the task is {task}. {columns_of(table)}",
             hint="Set the other kind under [task] in freehold.toml, or give another file.",
         )
 
@@ -243,7 +243,8 @@ def _refuse_headless(table: Table, chosen: Sequence[str | None]) -> None:
             )
 
 
-def _columns_of(table: Table) -> str:
+def columns_of(table: Table) -> str:
+    """A sentence that lists a table's columns."""
     shown = list(table.columns)[:30]
     more = f" and {len(table.columns) - 30} more" if len(table.columns) > 30 else ""
     return f"The columns are {quoted(shown)}{more}."
@@ -253,7 +254,7 @@ def _no_column(table: Table, name: str) -> DataError:
     near = get_close_matches(name, list(table.columns), n=1)
     question = f' Did you mean "{printable(near[0])}"?' if near else ""
     return DataError(
-        f'{table.path} has no column "{printable(name)}". {_columns_of(table)}',
+        f'{table.path} has no column "{printable(name)}". {columns_of(table)}',
         hint=_HINT + question,
     )
 
@@ -264,4 +265,4 @@ def _unclear(table: Table, role: str, found: Sequence[str]) -> DataError:
         if found
         else f"no column can be told to be the {role}"
     )
-    return DataError(f"{table.path}: {which}. {_columns_of(table)}", hint=_HINT)
+    return DataError(f"{table.path}: {which}. {columns_of(table)}", hint=_HINT)

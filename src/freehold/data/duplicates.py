@@ -11,7 +11,14 @@ from itertools import combinations
 from freehold.data.findings import Finding, counted
 from freehold.data.near import near_pairs
 from freehold.data.table import printable
-from freehold.data.types import Dataset, Example, TaggedExample
+from freehold.tasks.types import (
+    AnyExample,
+    Dataset,
+    Example,
+    LabelsExample,
+    QuestionExample,
+    TaggedExample,
+)
 
 __all__ = ["find_duplicates", "normalise"]
 
@@ -26,7 +33,7 @@ def normalise(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """One occurrence of a text: its row, the text exactly as it is, and its label or tags."""
+    """One occurrence of a text: its row, the text exactly as it is, and its label, tags …"""
 
     row: int
     raw: Key
@@ -79,10 +86,20 @@ def _texts(datasets: Mapping[str, Dataset]) -> dict[str, _Text]:
     return texts
 
 
-def _use(example: Example | TaggedExample) -> _Use:
-    if isinstance(example, Example):
-        return _Use(example.row, example.text, example.label)
-    return _Use(example.row, example.tokens, example.tags)
+def _use(example: AnyExample) -> _Use:
+    match example:
+        case TaggedExample():
+            return _Use(example.row, example.tokens, example.tags)
+        case Example():
+            return _Use(example.row, example.text, example.label)
+        case LabelsExample():
+            label = None if example.labels is None else ", ".join(sorted(example.labels))
+        case QuestionExample():
+            found = example.answers
+            label = None if found is None else " / ".join(sorted({text for text, _ in found}))
+        case _:
+            label = None if example.target is None else str(example.target)
+    return _Use(example.row, example.input, label)
 
 
 def _repeated(split: str, texts: Sequence[_Text]) -> Iterator[Finding]:

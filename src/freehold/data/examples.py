@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-from freehold.data.bio import is_iob1, is_tag, to_bio
 from freehold.data.table import Faults, Table, listed, printable
-from freehold.data.types import Example, TaggedExample
-from freehold.data.words import split_words
+from freehold.tasks.bio import is_iob1, is_tag, to_bio
+from freehold.tasks.types import Example, TaggedExample
+from freehold.tasks.words import split_words
 
 __all__ = ["Tagged", "read_tagged", "read_texts"]
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from freehold.data.bio import entities
 from freehold.data.findings import Finding, counted
 from freehold.data.table import printable
-from freehold.data.types import Dataset, Example
+from freehold.tasks.bio import entities
+from freehold.tasks.types import Dataset, Example, LabelsExample, PairExample, TaggedExample
 
 __all__ = ["Labels", "find_labels", "labels_of"]
 
@@ -38,15 +38,21 @@ def labels_of(data: Dataset) -> Labels:
     rows: dict[str, list[int]] = {}
     words: Counter[str] = Counter()
     for example in data.examples:
-        if isinstance(example, Example):
-            if example.label is not None:
-                rows.setdefault(example.label, []).append(example.row)
-                words[example.label] += 1
-        else:
-            tags = example.tags or ()
-            words.update(tags)
-            for kind, _, _ in entities(tags):
-                rows.setdefault(kind, []).append(example.row)
+        match example:
+            case TaggedExample():
+                tags = example.tags or ()
+                words.update(tags)
+                for kind, _, _ in entities(tags):
+                    rows.setdefault(kind, []).append(example.row)
+            case LabelsExample():
+                for label in example.labels or ():
+                    rows.setdefault(label, []).append(example.row)
+                    words[label] += 1
+            case Example(label=str(label)) | PairExample(label=str(label)):
+                rows.setdefault(label, []).append(example.row)
+                words[label] += 1
+            case _:  # numbers, and parts of a text
+                pass
     label, most = max(words.items(), key=lambda item: item[1], default=("", 0))
     return Labels(rows, most / max(1, words.total()), label)
 

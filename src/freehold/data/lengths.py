@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from freehold.data.findings import Finding, counted
-from freehold.data.types import Dataset
+from freehold.tasks.types import Dataset
 
 __all__ = ["Lengths", "estimate_tokens", "find_lengths", "lengths_of"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from freehold.data.bio import is_tag
 from freehold.data.table import Faults, Table
 from freehold.errors import DataError
+from freehold.tasks.bio import is_tag
 
 __all__ = ["looks_like_conll", "read_conll", "read_lines"]
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from freehold.data.columns import KNOWN, find_columns
 from freehold.data.delimited import DELIMITERS, read_delimited
 from freehold.data.encoding import Decoded, decode
 from freehold.data.examples import read_tagged, read_texts
+from freehold.data.fields import find_fields, fits, read_records
 from freehold.data.jsonl import read_jsonl
 from freehold.data.lines import looks_like_conll, read_conll, read_lines
+from freehold.data.offsets import find_offsets, read_offsets
 from freehold.data.parquet import read_parquet
 from freehold.data.table import Table
-from freehold.data.types import TASKS, Dataset, Example, TaggedExample, Task
 from freehold.data.xlsx import read_xlsx
 from freehold.errors import DataError
+from freehold.tasks.registry import kinds, task_of
+from freehold.tasks.types import AnyExample, Dataset, Task
 
 __all__ = ["FORMATS", "read_dataset"]
 
@@ -37,6 +41,8 @@ FORMATS = {
     ".iob": "conll",
     ".iob2": "conll",
 }
+_TAGGING = "token-classification"
+_CLASSIC = ("text-classification", _TAGGING)  # found by more than their columns' names
 _KINDS = "CSV, TSV, JSON Lines, Parquet, XLSX or CoNLL columns"
 
 
@@ -50,20 +56,73 @@ def read_dataset(
 ) -> Dataset:
     """Read a file of labelled texts, or of texts alone with `labelled=False`.
 
-    `text` and `label` name the columns (for token-classification those of the words and the tags);
+    `text` and `label` name the columns (for token-classification those of the words and the tags,
+    for other tasks the first of what they read and what they should answer);
     what is not given is inferred, and the result says so. Without `task` the columns decide it.
     Raises DataError, naming file and line, for whatever is not usable; MissingDependencyError for
     Parquet and XLSX without their libraries.
     """
     path = Path(path)
-    if task is not None and task not in TASKS:
-        raise DataError(f'There is no task "{task}".', hint=f"The tasks are {' and '.join(TASKS)}.")
+    if task is not None and task not in kinds():
+        raise DataError(f'There is no task "{task}".', hint=f"The tasks are {', '.join(kinds())}.")
     data = _bytes(path)
     table, decoded = _table(path, data, text=text, label=label, labelled=labelled)
-    examples: Sequence[Example] | Sequence[TaggedExample]
-    notes: tuple[str, ...] = (decoded.note,) if decoded and decoded.note else ()
-    inferred = False
+    found = _understood(table, task, text=text, label=label, labelled=labelled)
+    notes = (decoded.note,) if decoded and decoded.note else ()
+    return Dataset(
+        path,
+        found.task,
+        found.examples,
+        hashlib.sha256(data).hexdigest(),
+        table.format,
+        table.encoding,
+        found.roles,
+        found.inferred,
+        notes=(*notes, *table.notes, *found.notes),
+        repaired=found.repaired,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Understood:
+    """What a table's records are."""
+
+    task: Task
+    examples: Sequence[AnyExample]
+    roles: dict[str, str]
+    inferred: bool = False
+    notes: tuple[str, ...] = ()
     repaired: tuple[int, ...] = ()
+
+
+def _understood(
+    table: Table, task: Task | None, *, text: str | None, label: str | None, labelled: bool
+) -> _Understood:
+    kind = task or (_apparent(table) if labelled and not (text or label) else None)
+    if kind is not None and kind not in _CLASSIC and not table.fixed:
+        adapter = task_of(kind)
+        roles, inferred = find_fields(table, adapter, text=text, label=label, labelled=labelled)
+        return _Understood(kind, read_records(table, adapter, roles), roles, inferred)
+    offsets = find_offsets(table, text, label) if labelled and kind in (None, _TAGGING) else None
+    if offsets is not None:
+        tagged, note = read_offsets(table, *offsets)
+        roles = dict(zip(("text", "entities"), offsets, strict=True))
+        return _Understood(_TAGGING, tagged, roles, not (text and label), (note,))
+    return _classic(table, kind, text=text, label=label, labelled=labelled)
+
+
+def _apparent(table: Table) -> Task | None:
+    """The task whose columns all stand in the table under the names that it calls them itself."""
+    found = [kind for kind in kinds() if kind not in _CLASSIC and fits(table, task_of(kind))]
+    # Pairs with a score are for pair-scoring and for sentence-embedding alike.
+    return found[0] if found else None
+
+
+def _classic(
+    table: Table, task: Task | None, *, text: str | None, label: str | None, labelled: bool
+) -> _Understood:
+    """A text with a label, or words with tags."""
+    inferred = False
     if table.fixed:
         source, *rest = table.columns
         target = rest[0] if rest else None
@@ -73,26 +132,10 @@ def read_dataset(
         columns = find_columns(table, task=task, text=text, label=label, labelled=labelled)
         kind, source, target = columns.task, columns.source, columns.target
         roles, inferred = columns.roles(), columns.inferred
-    notes += table.notes
-    if kind == "token-classification":
-        tagged = read_tagged(table, source, target)
-        examples, repaired = tagged.examples, tagged.repaired
-        notes += tagged.notes
-    else:
-        examples = read_texts(table, source, target)
-    digest = hashlib.sha256(data).hexdigest()
-    return Dataset(
-        path,
-        kind,
-        examples,
-        digest,
-        table.format,
-        table.encoding,
-        roles,
-        inferred,
-        notes=notes,
-        repaired=repaired,
-    )
+    if kind == _TAGGING:
+        words = read_tagged(table, source, target)
+        return _Understood(kind, words.examples, roles, inferred, words.notes, words.repaired)
+    return _Understood(kind, read_texts(table, source, target), roles, inferred)
 
 
 def _bytes(path: Path) -> bytes:
@@ -160,12 +203,12 @@ def _sniffed(path: Path, text: str, *, labelled: bool) -> str:
 
 def _fixed_task(table: Table, task: Task | None) -> Task:
     """The task of a format without column names; words with tags cannot become another."""
-    if table.format == "txt":
+    if table.format == "txt" and task in (None, *_CLASSIC):
         return task or "text-classification"
-    if task == "text-classification":
+    if task not in (None, _TAGGING):
+        what = "one text a line" if table.format == "txt" else "words with tags (CoNLL columns)"
         raise DataError(
-            f"{table.path} holds words with tags (CoNLL columns), but the task is "
-            "text-classification.",
+            f"{table.path} holds {what}, but the task is {task}.",
             hint='Set kind = "token-classification" under [task], or give a file with one label '
             "for each text.",
         )

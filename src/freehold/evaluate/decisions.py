@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import DataError
 from freehold.evaluate.scores import label_ids, label_universe
 from freehold.evaluate.spans import IntArray
 from freehold.evaluate.tally import Counts, FloatArray, count_classes, count_tags
+from freehold.tasks.registry import task_of
+from freehold.tasks.types import AnyExample, Dataset, TaggedExample
 
 __all__ = ["Decisions", "Logits", "decide"]
 
@@ -84,18 +85,15 @@ def decide(dataset: Dataset, logits: Logits, labels: Sequence[str]) -> Decisions
     )
 
 
-def _gold(dataset: Dataset, example: Example | TaggedExample) -> tuple[str, ...]:
+def _gold(dataset: Dataset, example: AnyExample) -> tuple[str, ...]:
     """The gold labels of one example, one a decision."""
-    if isinstance(example, Example):
-        found: tuple[str, ...] | None = None if example.label is None else (example.label,)
-    else:
-        found = example.tags
-        if found is not None and len(found) != len(example.tokens):
-            raise DataError(
-                f"{dataset.path}, line {example.row}: {len(example.tokens)} words have "
-                f"{len(found)} tags.",
-                hint="Give every word one tag.",
-            )
+    found = task_of(dataset.task).decisions(example)
+    if isinstance(example, TaggedExample) and len(found or example.tokens) != len(example.tokens):
+        raise DataError(
+            f"{dataset.path}, line {example.row}: {len(example.tokens)} words have "
+            f"{len(found or ())} tags.",
+            hint="Give every word one tag.",
+        )
     if found is None:
         raise DataError(
             f"{dataset.path}, line {example.row}: the example has no label to compare with.",

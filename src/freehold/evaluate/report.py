@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from freehold.data.types import Dataset, TaggedExample, Task
 from freehold.evaluate.calibrate import Calibration, calibrate, probabilities
 from freehold.evaluate.decisions import Decisions, Logits, decide
 from freehold.evaluate.intervals import Interval, Intervals, bootstrap
 from freehold.evaluate.notes import notes
 from freehold.evaluate.scores import Scores, Table, scores_of
 from freehold.evaluate.texts import around, excerpt
+from freehold.tasks.types import Dataset, TaggedExample, Task
 
 __all__ = ["Confusion", "Evaluation", "Mistake", "UnknownLabel", "evaluate"]
 

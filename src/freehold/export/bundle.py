@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from freehold.data.types import Dataset
 from freehold.errors import ConflictError, InputError
 from freehold.export.candidates import CANDIDATES, Candidate
 from freehold.export.document import describe, write_document
-from freehold.export.graph import need_libraries, write_graph
+from freehold.export.graph import inputs_of, need_libraries, write_graph
 from freehold.export.measure import Built, OpenEngine, choose, measure
 from freehold.export.report import ExportReport
 from freehold.export.sample import Sample
+from freehold.tasks.types import Dataset
 
 __all__ = ["MOST_DEV", "export"]
 
@@ -34,12 +35,14 @@ def export(
     precision: str = "auto",
     budget: float = 0.003,
     threads: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Write the bundle folder `out` (model.onnx, tokenizer.json, bundle.json) from a checkpoint.
 
     Every candidate of the wished precision is built, opened with `open_engine` (the engine that
-    will serve it: `freehold.serve.engine.Engine.open`) and measured. "auto" keeps the one with the
+    will serve it: `freehold.serve.engine.Engine.open`) and measured, with the `settings` that the
+    task tuned on dev. "auto" keeps the one with the
     most inputs a second among those whose dev score is at most `budget` (0.003: 0.3 points) below
     torch's; without dev texts nothing shows what rounding costs, and it keeps fp32. A named
     precision is kept whatever its score. At most 1,500 dev examples are scored, drawn with seed 0.
@@ -58,14 +61,22 @@ def export(
     step = on_step or (lambda _: None)
     loaded = load(checkpoint)
     sample = Sample.of(dev, task=loaded.meta.task, most=MOST_DEV, seed=_SEED)
-    about = describe(loaded.meta, checkpoint, model=model, version=version, temperature=temperature)
+    about = describe(
+        loaded.meta,
+        checkpoint,
+        model=model,
+        version=version,
+        temperature=temperature,
+        inputs=inputs_of(loaded),
+        settings=settings,
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside:
         graph = Path(beside) / "graph.onnx"
         step("writing the graph")
         write_graph(loaded, graph)
         built = []
-        for candidate in _wished(precision, scored=bool(sample.gold)):
+        for candidate in _wished(precision, scored=sample.scored):
             step(f"building {candidate.name}")
             folder = graph.parent / candidate.name
             folder.mkdir()
@@ -75,7 +86,14 @@ def export(
             write_document(folder, about, candidate)
             built.append(Built(candidate, folder))
         measured = measure(
-            built, sample, checkpoint, open_engine, budget=budget, threads=threads, step=step
+            built,
+            sample,
+            checkpoint,
+            open_engine,
+            budget=budget,
+            threads=threads,
+            settings=settings or {},
+            step=step,
         )
         chosen, report = choose(measured, out, budget=budget, threads=threads)
         write_document(chosen.folder, about, chosen.candidate, report=report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,14 @@ FORMAT = 1
 
 
 def describe(
-    meta: Meta, checkpoint: Path, *, model: str, version: int, temperature: float
+    meta: Meta,
+    checkpoint: Path,
+    *,
+    model: str,
+    version: int,
+    temperature: float,
+    inputs: Sequence[str] = INPUTS,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The fields that do not depend on how the model is run."""
     return {
@@ -34,8 +42,9 @@ def describe(
         "task": meta.task,
         "labels": list(meta.labels),
         "temperature": temperature,
+        "settings": {k: v for k, v in (settings or {}).items() if k != "temperature"},
         "max_length": meta.max_length,
-        "inputs": list(INPUTS),
+        "inputs": list(inputs),
         "pad_id": _pad_id(checkpoint),
         "opset": OPSET,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from freehold.train.checkpoint import LoadedModel
 
-__all__ = ["INPUTS", "OPSET", "check_graph", "need_libraries", "write_graph"]
+__all__ = ["INPUTS", "OPSET", "check_graph", "inputs_of", "need_libraries", "write_graph"]
 
 INPUTS = ("input_ids", "attention_mask")
+ALL_INPUTS = (*INPUTS, "token_type_ids")
 OUTPUT = "logits"
 # The first opset in which GELU is one node. torch's exporter takes it as its default, too.
 OPSET = 20
@@ -43,9 +44,10 @@ def need_libraries() -> None:
 def write_graph(model: LoadedModel, path: Path) -> None:
     """Encoder and head as an ONNX file at `path`, weights inside, batch and length free.
 
-    The graph takes int64 `input_ids` and `attention_mask` (batch, tokens) and gives float32
-    `logits`. The same weights give the same bytes. Raises FreeholdError when the encoder cannot be
-    written as ONNX or the graph does not compute what the module does.
+    The graph takes int64 `input_ids` and `attention_mask` (batch, tokens), of text pairs
+    `token_type_ids` too where the tokenizer numbers its segments, and gives float32 `logits`. The
+    same weights give the same bytes. Raises FreeholdError when the encoder cannot be written as
+    ONNX or the graph does not compute what the module does.
     """
     size = sum(weight.numel() * 4 for weight in model.module.state_dict().values())
     if size > _LARGEST:
@@ -53,27 +55,36 @@ def write_graph(model: LoadedModel, path: Path) -> None:
             f"The model has {size / 1e9:.1f} GB of weights; one ONNX file holds 2.",
             hint="Train from a smaller encoder.",
         )
-    graph = _stripped(_exported(model.module))
+    graph = _stripped(_exported(model.module, inputs_of(model)))
     path.write_bytes(graph.SerializeToString(deterministic=True))
     check_graph(model, path)
 
 
-def _exported(module: torch.nn.Module) -> onnx.ModelProto:
+def inputs_of(model: LoadedModel) -> tuple[str, ...]:
+    """The names of the graph's inputs."""
+    from freehold.tasks.registry import task_of
+
+    numbered = any(model.tokenizer.encode("a", "b").type_ids)
+    return ALL_INPUTS if task_of(model.meta.task).pairs and numbered else INPUTS
+
+
+def _exported(module: torch.nn.Module, inputs: Sequence[str]) -> onnx.ModelProto:
     import torch
 
     ids = torch.ones((2, 8), dtype=torch.int64)
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0  # so that nothing is left out because no text is padded
+    given = dict(zip(ALL_INPUTS, (ids, mask, torch.zeros_like(ids)), strict=True))
     free = {0: "batch", 1: "sequence"}
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 module.eval(),
-                (ids, mask),
+                tuple(given[name] for name in inputs),
                 dynamo=True,
-                input_names=list(INPUTS),
+                input_names=list(inputs),
                 output_names=[OUTPUT],
-                dynamic_shapes=dict.fromkeys(INPUTS, free),
+                dynamic_shapes=dict.fromkeys(inputs, free),
                 opset_version=OPSET,
                 external_data=False,
                 verbose=False,
@@ -118,11 +129,13 @@ def check_graph(model: LoadedModel, path: Path) -> None:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     longest = model.meta.max_length
+    names = inputs_of(model)
     for batch, length in sorted({(1, 1), (1, 2), (3, min(7, longest)), (8, longest)}):
         feeds = _random_batch(batch, length, model.tokenizer.get_vocab_size())
+        feeds = {name: feeds[name] for name in names}
         (found,) = session.run([OUTPUT], feeds)
         with torch.inference_mode():
-            expected = model.module(*(torch.from_numpy(feeds[name]) for name in INPUTS)).numpy()
+            expected = model.module(*(torch.from_numpy(feeds[name]) for name in names)).numpy()
         seen = feeds["attention_mask"].astype(bool) if found.ndim == 3 else slice(None)
         difference = float(np.abs(found - expected)[seen].max())
         if not difference <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
@@ -139,7 +152,9 @@ def _random_batch(batch: int, length: int, vocabulary: int) -> dict[str, NDArray
     mask = np.ones((batch, length), np.int64)
     for row in range(1, batch):
         mask[row, random.integers(1, length + 1) :] = 0
-    return {"input_ids": ids.astype(np.int64), "attention_mask": mask}
+    types = np.zeros((batch, length), np.int64)
+    types[:, length // 2 :] = 1
+    return dict(zip(ALL_INPUTS, (ids.astype(np.int64), mask, types), strict=True))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,8 @@ from freehold.clock import Clock, SystemClock
 from freehold.export.candidates import Candidate
 from freehold.export.report import CandidateReport, ExportReport
 from freehold.export.sample import Runner, Sample
+from freehold.tasks.base import Task
+from freehold.tasks.registry import task_of
 
 __all__ = ["Built", "Measured", "OpenEngine", "Speed", "choose", "measure", "speeds"]
 
@@ -25,8 +27,6 @@ _TIMED = 256  # texts that throughput is measured on
 _ROUNDS = 5
 _SECONDS = 20.0  # after which no further round is begun
 _ROUNDING = 1e-9  # a score exactly at the budget is within it
-
-Decisions = list[NDArray[np.intp]]
 
 
 class OpenEngine(Protocol):
@@ -72,6 +72,7 @@ def measure(
     *,
     budget: float,
     threads: int | None,
+    settings: Mapping[str, Any],
     step: Callable[[str], None],
 ) -> Measured:
     """Score every candidate and torch on the sample, and time the candidates."""
@@ -79,18 +80,22 @@ def measure(
     from freehold.train.predict import logits
 
     meta = read_meta(checkpoint)
+    task = task_of(meta.task)
     runners = [open_engine(item.folder, threads=threads) for item in built]
     torch_score: float | None = None
     scored: list[tuple[float, float] | None] = [None] * len(built)
-    if sample.gold:
-        step(f"scoring {len(sample.gold):,} dev examples with torch")
-        expected = _decisions(logits(checkpoint, sample.examples))
-        torch_score = _score(sample, expected, meta.labels)
+    if sample.scored:
+        examples = sample.examples
+        step(f"scoring {len(examples):,} dev examples with torch")
+        expected = logits(checkpoint, examples)
+        torch_score = _score(task, examples, expected, meta.labels, settings)
         for place, runner in enumerate(runners):
             step(f"scoring them with {built[place].candidate.name}")
-            found = _decisions(_answers(runner, sample))
-            same = np.concatenate(found) == np.concatenate(expected)
-            scored[place] = _score(sample, found, meta.labels), float(same.mean())
+            found = _answers(runner, sample)
+            scored[place] = (
+                _score(task, examples, found, meta.labels, settings),
+                task.agreement(found, expected, settings),
+            )
     step("timing " + " and ".join(item.candidate.name for item in built))
     timed = speeds(runners, sample)
     lowest = None if torch_score is None else torch_score - budget - _ROUNDING
@@ -98,9 +103,9 @@ def measure(
         built,
         tuple(map(_report, built, timed, scored, [lowest] * len(built))),
         timed[0].short_tokens,
-        "entity_f1" if meta.task == "token-classification" else "accuracy",
+        task.score_name,
         torch_score,
-        len(sample.gold),
+        len(sample.examples) if sample.scored else 0,
     )
 
 
@@ -204,17 +209,13 @@ def _short_ones(runner: Runner, sample: Sample) -> tuple[list[Sample], int]:
     )
 
 
-def _decisions(logits: Sequence[NDArray[np.float32]]) -> Decisions:
-    """The likeliest label of each text or word, one array an example."""
-    return [np.atleast_2d(row).argmax(axis=1) for row in logits]
-
-
-def _score(sample: Sample, decisions: Decisions, labels: Sequence[str]) -> float:
-    """Accuracy of texts, entity F1 of tagged words, as `freehold evaluate` has them."""
-    from freehold.evaluate.scores import classification_scores, tagging_scores
-
-    predicted = [[labels[number] for number in row.tolist()] for row in decisions]
-    if sample.tagging:
-        return tagging_scores(sample.gold, predicted, labels).entity_f1 or 0.0
-    gold = [names[0] for names in sample.gold]
-    return classification_scores(gold, [names[0] for names in predicted], labels).accuracy
+def _score(
+    task: Task,
+    examples: Sequence[Any],
+    logits: Sequence[NDArray[np.float32]],
+    labels: Sequence[str],
+    settings: Mapping[str, Any],
+) -> float:
+    """The task's own figure (accuracy of texts, entity F1 of tagged words …), as `freehold
+    evaluate` has it."""
+    return task.measure(examples, logits, labels, settings).all()[task.score_name]

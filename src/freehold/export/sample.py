@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import DataError
+from freehold.tasks.registry import task_of
+from freehold.tasks.types import AnyExample, Dataset
 
 __all__ = ["Runner", "Sample"]
 
@@ -32,26 +33,21 @@ _STOCK_TIMES = 8
 class Runner(Protocol):
     """A bundle that is open; `freehold.serve.engine.Engine` is one."""
 
-    def encode(self, texts: Sequence[str]) -> Sequence[Any]:
-        """Texts ready for the model; each has a `length` in tokens."""
-        ...
-
-    def encode_words(self, sentences: Sequence[Sequence[str]]) -> Sequence[Any]:
-        """The same for texts that are split into words already."""
+    def encode(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        """Inputs ready for the model; each has a `length` in tokens."""
         ...
 
     def run(self, batch: Sequence[Any]) -> list[NDArray[np.float32]]:
-        """Logits of each: (labels,) or (words, labels)."""
+        """Logits of each: (labels,), (words, labels) …"""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Examples of one kind. `gold` has one tuple of labels for each, of length 1 for a text, and is
-    empty where there is nothing to score against."""
+    """Examples of one kind; `scored` says that their labels are there to score against."""
 
-    examples: Sequence[Example] | Sequence[TaggedExample]
-    gold: tuple[tuple[str, ...], ...] = ()
+    examples: Sequence[AnyExample]
+    scored: bool = False
 
     @classmethod
     def of(cls, dev: Dataset | None, *, task: str, most: int, seed: int) -> Sample:
@@ -61,20 +57,21 @@ class Sample:
         Raises DataError when dev is empty, for another task, or lacks a label.
         """
         if dev is None:
-            return cls([Example(row, text) for row, text in enumerate(_STOCK * _STOCK_TIMES, 1)])
+            return cls(_stock(task))
         if dev.task != task:
             raise DataError(f"{dev.path} is for {dev.task}; the model is for {task}.")
         if not len(dev):
             raise DataError(f"{dev.path} holds no example.", hint="Name a file with some.")
-        drawn = cls(dev.examples).drawn(most, seed)
-        return cls(drawn.examples, tuple(_gold(dev, example) for example in drawn.examples))
-
-    @property
-    def tagging(self) -> bool:
-        return isinstance(self.examples[0], TaggedExample)
+        drawn = cls(dev.examples).drawn(most, seed).examples
+        for example in drawn:
+            if example.target is None:
+                raise DataError(
+                    f"{dev.path} has no label in line {example.row}.", hint="Name a labelled file."
+                )
+        return cls(drawn, scored=True)
 
     def drawn(self, most: int, seed: int) -> Sample:
-        """At most `most` of the examples, in their order, without gold."""
+        """At most `most` of the examples, in their order, not to be scored."""
         count = len(self.examples)
         if count <= most:
             return Sample(self.examples)
@@ -82,21 +79,21 @@ class Sample:
         return self.only(sorted(chosen.tolist()))
 
     def only(self, numbers: Sequence[int]) -> Sample:
-        """These examples, without gold."""
-        chosen = [self.examples[number] for number in numbers]
-        return Sample(cast("Sequence[Example] | Sequence[TaggedExample]", chosen))
+        """These examples, not to be scored."""
+        return Sample([self.examples[number] for number in numbers])
 
     def encode(self, runner: Runner) -> Sequence[Any]:
-        if self.tagging:
-            words = [e.tokens for e in self.examples if isinstance(e, TaggedExample)]
-            return runner.encode_words(words)
-        return runner.encode([example.text for example in self.examples])
+        return runner.encode([example.input for example in self.examples])
 
 
-def _gold(dev: Dataset, example: Example | TaggedExample) -> tuple[str, ...]:
-    labels = example.tags if isinstance(example, TaggedExample) else (example.label,)
-    if labels is None or None in labels:
-        raise DataError(
-            f"{dev.path} has no label in line {example.row}.", hint="Name a labelled file."
+def _stock(task: str) -> list[AnyExample]:
+    """Stock texts as examples of a task, whose every role is a text then."""
+    texts = _STOCK * _STOCK_TIMES
+    roles = [role.name for role in task_of(task).asked]
+    split = {"tokens"} & set(roles)
+    return [
+        task_of(task).example(
+            row, {role: tuple(text.split()) if role in split else text for role in roles}
         )
-    return tuple(label for label in labels if label is not None)
+        for row, text in enumerate(texts, 1)
+    ]

@@ -33,6 +33,7 @@ class Meta:
     engine: str  # what runs the model file: onnxruntime
     precision: str  # fp32, int8
     files: Mapping[str, str]  # name -> sha256
+    settings: Mapping[str, Any]  # what the task tuned on dev: thresholds …
     measured: Mapping[str, Any]  # latency and throughput where it was exported
     dev: Mapping[str, Any] | None  # the score on dev texts, None where there were none
 
@@ -75,10 +76,11 @@ def _meta(document: Mapping[str, Any]) -> Meta:
         engine=str(document["engine"]),
         precision=str(document["precision"]),
         files={str(name): str(digest) for name, digest in document["files"].items()},
+        settings=dict(document.get("settings") or {}),
         measured=dict(document.get("measured") or {}),
         dev=document.get("dev"),
     )
-    if not meta.labels or not meta.temperature > 0 or meta.max_length < 1:
+    if not meta.temperature > 0 or meta.max_length < 1:
         raise ValueError("out of range")
     return meta
 

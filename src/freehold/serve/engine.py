@@ -8,18 +8,19 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
-from freehold.errors import IntegrityError
+from freehold.errors import InputError, IntegrityError
 from freehold.serve.bundle import Meta, read
 from freehold.serve.cores import usable_cores
-from freehold.serve.decode import Answer, decode
-from freehold.serve.tokenise import Encoded, Tokeniser
+from freehold.tasks.base import Answer, Task
+from freehold.tasks.registry import task_of
+from freehold.tasks.tokenise import Encoded, Tokeniser, Window
 
 __all__ = ["Encoded", "Engine", "Meta"]
 
 TOKENIZER = "tokenizer.json"
-OUTSIDE = "O"
-CERTAIN = 1000.0  # the logit of "O", above zeros, for a word the model did not see; as in training
+MOST_ROWS = 64  # windows of long inputs that go into one model call
 
 
 class Arithmetic(Protocol):
@@ -34,11 +35,11 @@ class Engine:
 
     def __init__(self, meta: Meta, tokeniser: Tokeniser, arithmetic: Arithmetic) -> None:
         self.meta = meta
+        self.task: Task = task_of(meta.task)
+        self.settings = {"temperature": meta.temperature, **meta.settings}
         self._tokeniser = tokeniser
         self._arithmetic = arithmetic
-        self._unseen = np.zeros(len(meta.labels), np.float32)
-        if OUTSIDE in meta.labels:
-            self._unseen[meta.labels.index(OUTSIDE)] = CERTAIN
+        self._types = "token_type_ids" in meta.inputs
 
     @classmethod
     def open(cls, bundle: Path, *, threads: int | None = None) -> Engine:
@@ -46,76 +47,119 @@ class Engine:
 
         `threads` for one model call; None: the physical cores this process may use.
         Raises NotFoundError where there is no bundle; IntegrityError where a file is missing or not
-        the recorded one, the format or engine is unknown, or the model does not fit its labels.
+        the recorded one, the format, task or engine is unknown, or the model does not fit its
+        labels.
         """
         meta = read(bundle)
-        tokeniser = Tokeniser(bundle / TOKENIZER, task=meta.task, max_length=meta.max_length)
+        try:
+            task = task_of(meta.task)
+        except InputError as error:
+            raise IntegrityError(
+                f"The bundle in {bundle} is for the task {meta.task}, which this Freehold has not.",
+                hint="Install the Freehold that made it.",
+            ) from error
+        tokeniser = Tokeniser(
+            _tokenizer(bundle / TOKENIZER),
+            meta.max_length,
+            windows=task.windows,
+            question=task.windows and task.pairs,
+        )
         engine = cls(meta, tokeniser, _arithmetic(meta, bundle, threads or usable_cores()))
         engine._try(bundle)
         return engine
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Tokenise texts in bulk, each cut to the model's length, not padded. An empty text is the
-        special tokens alone. For token-classification the text is split by `data.words`; of a very
-        long text only the words of the part that was read are listed."""
-        return self._tokeniser.texts(texts)
-
-    def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[Encoded]:
-        """The same for texts that are already split into words; `text` is the words joined by one
-        space each."""
-        return self._tokeniser.words(sentences)
+    def encode(self, inputs: Sequence[Any]) -> list[Encoded]:
+        """Tokenise inputs in bulk, not padded: texts, or what else the task takes (pairs of texts,
+        a question with its context, sentences that are split into words). Long ones are cut to the
+        model's length, or read in windows of it where the task does that. An empty text is the
+        special tokens alone."""
+        return self.task.encode(self._tokeniser, inputs)
 
     def run(self, batch: Sequence[Encoded]) -> list[NDArray[np.float32]]:
-        """One model call, padded to the longest text: logits (labels,) for each text, or (words,
-        labels), where a word that was cut off gets a row that makes "O" certain."""
+        """The logits of each input, by one model call, or by several where long inputs have many
+        windows: (labels,), (words, labels), or what the task joins them to."""
         if not batch:
             return []
-        logits = self._arithmetic.run(self._feeds(batch))
-        if self.meta.task != "token-classification":
-            return list(logits)
-        return [self._of_words(encoded, row) for encoded, row in zip(batch, logits, strict=True)]
+        if all(len(encoded.windows) == 1 for encoded in batch):
+            rows = self._logits([encoded.windows[0] for encoded in batch])
+        else:
+            windows = [window for encoded in batch for window in encoded.windows]
+            rows = [
+                row
+                for start in range(0, len(windows), MOST_ROWS)
+                for row in self._logits(windows[start : start + MOST_ROWS])
+            ]
+        return self._joined(batch, rows)
 
     def answer(self, encoded: Encoded, logits: NDArray[np.float32]) -> Answer:
-        """Labels or entities with their probabilities, after temperature scaling; see `decode`."""
-        return decode(encoded, logits, self.meta.labels, self.meta.temperature)
+        """What the logits say: labels or entities with their probabilities, a number …"""
+        return self.task.answer(encoded, logits, self.meta.labels, self.settings)
 
-    def _feeds(self, batch: Sequence[Encoded]) -> dict[str, NDArray[np.int64]]:
-        shape = len(batch), max(encoded.length for encoded in batch)
+    def _joined(
+        self, batch: Sequence[Encoded], rows: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        found, start = [], 0
+        for encoded in batch:
+            end = start + len(encoded.windows)
+            found.append(self.task.join(encoded, rows[start:end], self.meta.labels))
+            start = end
+        return found
+
+    def _logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
+        """A row a window, without what was padded."""
+        found = self._arithmetic.run(self._feeds(windows))
+        if found.ndim == 2:
+            return list(found)
+        return [row[: len(window.ids)] for row, window in zip(found, windows, strict=True)]
+
+    def _feeds(self, windows: Sequence[Window]) -> dict[str, NDArray[np.int64]]:
+        shape = len(windows), max(len(window.ids) for window in windows)
         ids = np.full(shape, self.meta.pad_id, np.int64)
         mask = np.zeros(shape, np.int64)
-        for row, encoded in enumerate(batch):
-            ids[row, : encoded.length] = encoded.ids
-            mask[row, : encoded.length] = 1
+        for row, window in enumerate(windows):
+            ids[row, : len(window.ids)] = window.ids
+            mask[row, : len(window.ids)] = 1
         feeds = {"input_ids": ids, "attention_mask": mask}
-        if "token_type_ids" in self.meta.inputs:
-            feeds["token_type_ids"] = np.zeros(shape, np.int64)
+        if self._types:
+            types = np.zeros(shape, np.int64)
+            for row, window in enumerate(windows):
+                if window.types is not None:
+                    types[row, : len(window.ids)] = window.types
+            feeds["token_type_ids"] = types
         return feeds
-
-    def _of_words(self, encoded: Encoded, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(tokens, labels) -> (words, labels)."""
-        assert encoded.words is not None
-        carriers = encoded.words.carriers
-        logits = row[carriers]
-        logits[carriers < 0] = self._unseen
-        return logits
 
     def _try(self, bundle: Path) -> None:
         """Run once: the first real request finds everything allocated, and a model that does not
         fit its bundle.json is found now."""
-        labels = len(self.meta.labels)
-        feeds = self._feeds(self.encode(["", "one two three"]))
+        width = self.task.width(self.meta.labels)
+        some = [_window(self._tokeniser, text) for text in ("", "one two three")]
         try:
-            found = self._arithmetic.run(feeds).shape[-1]
+            found = self._arithmetic.run(self._feeds(some)).shape[-1]
         except Exception as error:  # whatever the runtime raises for inputs it does not know
             raise IntegrityError(
                 f"The model in {bundle} cannot be run with its inputs.",
                 hint="Export the model again.",
             ) from error
-        if found != labels:
+        if width is not None and found != width:
             raise IntegrityError(
-                f"The model in {bundle} answers with {found} figures for {labels} labels.",
+                f"The model in {bundle} answers with {found} figures for {width} labels.",
                 hint="Export the model again.",
             )
+
+
+def _window(tokeniser: Tokeniser, text: str) -> Window:
+    (encoded,) = tokeniser.raw_words([text])
+    return encoded.windows[0]
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    try:
+        found: Tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises bare Exception for a file it cannot read
+        raise IntegrityError(
+            f"{path} is not a tokenizer file.", hint="Export the model again."
+        ) from error
+    return found
 
 
 def _arithmetic(meta: Meta, bundle: Path, threads: int) -> Arithmetic:

@@ -153,8 +153,8 @@ class ModelEngine(Protocol):
     @property
     def meta(self) -> ModelMeta: ...
 
-    def encode(self, texts: Sequence[str]) -> Sequence[Any]:
-        """One EncodedText a text."""
+    def encode(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        """One EncodedText an input."""
         ...
 
     def run(self, batch: Sequence[Any]) -> Sequence[Any]:

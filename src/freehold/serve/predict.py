@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.data.types import Example, TaggedExample
-from freehold.serve.decode import Answer, TextAnswer
 from freehold.serve.engine import Encoded, Engine
+from freehold.tasks.types import AnyExample
 
 __all__ = ["batches", "predict"]
 
@@ -19,19 +18,16 @@ AT_ONCE = 4096  # examples that are encoded, sorted by length and answered toget
 
 
 def predict(
-    engine: Engine,
-    examples: Sequence[Example] | Sequence[TaggedExample],
-    *,
-    batch_tokens: int = 2048,
+    engine: Engine, examples: Sequence[AnyExample], *, batch_tokens: int = 2048
 ) -> Iterator[dict[str, Any]]:
-    """One dict an example: {"label", "score", "scores": {label: score}}, likeliest first; for
-    token-classification {"tokens", "tags", "entities"}, entities with character offsets in the text
-    (a TaggedExample's: its words joined by one space each)."""
-    waiting: Iterator[Example | TaggedExample] = iter(examples)
+    """One dict an example, as the task's answers have it: {"label", "score", "scores": {label:
+    score}}, likeliest first; for token-classification {"tokens", "tags", "entities"}, entities with
+    character offsets in the text (a TaggedExample's: its words joined by one space each) …"""
+    waiting = iter(examples)
     while some := list(islice(waiting, AT_ONCE)):
-        encoded = _encode(engine, some)
+        encoded = engine.encode([example.input for example in some])
         for text, row in zip(encoded, _logits(engine, encoded, batch_tokens), strict=True):
-            yield _document(engine.answer(text, row))
+            yield engine.answer(text, row).document()
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -47,25 +43,9 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _encode(engine: Engine, examples: Sequence[Example | TaggedExample]) -> list[Encoded]:
-    if isinstance(examples[0], TaggedExample):
-        return engine.encode_words([e.tokens for e in examples if isinstance(e, TaggedExample)])
-    return engine.encode([e.text for e in examples])
-
-
 def _logits(engine: Engine, encoded: Sequence[Encoded], budget: int) -> list[NDArray[np.float32]]:
     found: dict[int, NDArray[np.float32]] = {}
     for batch in batches([text.length for text in encoded], budget):
         rows = engine.run([encoded[number] for number in batch])
         found.update(zip(batch, rows, strict=True))
     return [found[number] for number in range(len(encoded))]
-
-
-def _document(answer: Answer) -> dict[str, Any]:
-    if isinstance(answer, TextAnswer):
-        return {"label": answer.label, "score": answer.score, "scores": dict(answer.scores)}
-    return {
-        "tokens": [word.word for word in answer.words],
-        "tags": list(answer.tags),
-        "entities": answer.document(),
-    }

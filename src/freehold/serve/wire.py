@@ -2,20 +2,23 @@
 
 What is sent back was checked with huggingface_hub's InferenceClient: text-classification answers a
 list of labels for each input even where there is one input, token-classification answers the list
-of entities itself for a single text.
+of entities itself for a single text. What a task takes and gives stands in its own file.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from freehold.errors import InputError
 from freehold.serve.ports import ModelMeta
+from freehold.tasks.base import Parameters
+from freehold.tasks.registry import task_of
 
 __all__ = ["Request", "decode"]
 
@@ -25,120 +28,72 @@ _ABSENT = (b"", b"null")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The texts of a request, and how their answers become the bytes that are sent."""
+    """The inputs of a request, and how their answers become the bytes that are sent."""
 
-    texts: tuple[str, ...]
+    texts: tuple[Any, ...]
     render: Callable[[Sequence[Any]], bytes]
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    inputs: str | list[str]
+    inputs: Any
     parameters: msgspec.Raw = msgspec.Raw(b"")
     # Hugging Face's own switches (wait_for_model, use_cache), which older clients send always.
     options: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _TextParameters(msgspec.Struct, forbid_unknown_fields=True):
-    top_k: int | None = None
-    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
-
-
-class _TokenParameters(msgspec.Struct, forbid_unknown_fields=True):
-    aggregation_strategy: Literal["none", "simple", "first", "average", "max"] | None = None
-    ignore_labels: list[str] | None = None
-    stride: int | None = None
-
-
 _body = msgspec.json.Decoder(_Body)
-_text_parameters = msgspec.json.Decoder(_TextParameters)
-_token_parameters = msgspec.json.Decoder(_TokenParameters)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def decode(body: bytes, meta: ModelMeta, max_inputs: int) -> Request:
     """Read a request's body for a model's task. Raises InputError, saying what is wrong."""
+    task = task_of(meta.task)
     try:
-        found = _body.decode(body)
-        texts = (found.inputs,) if isinstance(found.inputs, str) else tuple(found.inputs)
-        single = isinstance(found.inputs, str)
-        if meta.task == "token-classification":
-            render = _token_render(bytes(found.parameters), single, meta)
-        else:
-            render = _text_render(bytes(found.parameters))
+        found = _body.decode(_inside(body, task.root_fields) if task.root_fields else body)
+        given = bytes(found.parameters)
+        kind = task.parameters
+        parameters = _defaults(kind) if given in _ABSENT else _decoder(kind).decode(given)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise _malformed(body, error) from None
     except UnicodeDecodeError:
         raise InputError("The body is not UTF-8.", hint="Encode the JSON as UTF-8.") from None
-    if not texts:
+    inputs, form = task.inputs(found.inputs)
+    task.admit(parameters, meta.max_length)
+    if not inputs:
         raise InputError("inputs is an empty list.", hint="Send at least one text.")
-    if len(texts) > max_inputs:
+    if len(inputs) > max_inputs:
         raise InputError(
-            f"The request has {len(texts)} inputs; this server takes {max_inputs} at once.",
+            f"The request has {len(inputs)} inputs; this server takes {max_inputs} at once.",
             hint="Send them in several requests.",
         )
-    return Request(texts, render)
-
-
-def _text_render(given: bytes) -> Callable[[Sequence[Any]], bytes]:
-    if given in _ABSENT:
-        return _all_labels
-    parameters = _text_parameters.decode(given)
-    top_k = parameters.top_k
-    if top_k is not None and top_k < 1:
-        raise InputError("parameters.top_k is less than 1.", hint="Leave it out for all labels.")
-    if parameters.function_to_apply not in (None, "softmax"):
-        raise InputError(
-            "parameters.function_to_apply can only be softmax: scores are probabilities here.",
-            hint="Leave it out.",
-        )
-    if top_k is None:
-        return _all_labels
 
     def render(answers: Sequence[Any]) -> bytes:
-        return _labels(answers, top_k)
+        return _encode(task.render(answers, parameters, form=form))
 
-    return render
-
-
-def _all_labels(answers: Sequence[Any]) -> bytes:
-    return _labels(answers, None)
+    return Request(tuple(inputs), render)
 
 
-def _labels(answers: Sequence[Any], top_k: int | None) -> bytes:
-    return _encode(
-        [
-            [{"label": label, "score": score} for label, score in answer.scores[:top_k]]
-            for answer in answers
-        ]
-    )
+def _inside(body: bytes, beside: frozenset[str]) -> bytes:
+    """The body with the parameters that its contract has beside "inputs" moved to the others."""
+    found = _object.decode(body)
+    moved = {name: found.pop(name) for name in beside & found.keys()}
+    if not moved:
+        return body
+    given = found.get("parameters", msgspec.Raw(b""))
+    inside = {} if bytes(given) in _ABSENT else _object.decode(given)
+    return _encode({**found, "parameters": {**inside, **moved}})
 
 
-def _token_render(given: bytes, single: bool, meta: ModelMeta) -> Callable[[Sequence[Any]], bytes]:
-    parameters = _TokenParameters() if given in _ABSENT else _token_parameters.decode(given)
-    if parameters.stride:
-        raise InputError(
-            "parameters.stride is not taken: "
-            f"of a longer text the first {meta.max_length} tokens are read.",
-            hint="Leave it out, and cut long texts into several inputs.",
-        )
-    ignored = frozenset(("O",) if parameters.ignore_labels is None else parameters.ignore_labels)
-    of_one = _words if parameters.aggregation_strategy == "none" else _entities
-
-    def render(answers: Sequence[Any]) -> bytes:
-        rows = [of_one(answer, ignored) for answer in answers]
-        return _encode(rows[0] if single else rows)
-
-    return render
+@functools.cache
+def _decoder(parameters: type[Parameters]) -> msgspec.json.Decoder[Parameters]:
+    return msgspec.json.Decoder(parameters)
 
 
-def _words(answer: Any, ignored: frozenset[str]) -> list[dict[str, Any]]:
-    return [word.document() for word in answer.words if word.tag not in ignored]
-
-
-def _entities(answer: Any, ignored: frozenset[str]) -> list[dict[str, Any]]:
-    """Every strategy but "none": each word has one prediction, so they all come to the same."""
-    return [entity.document() for entity in answer.entities if entity.type not in ignored]
+@functools.cache
+def _defaults(parameters: type[Parameters]) -> Parameters:
+    return parameters()
 
 
 def _invalid(reason: str) -> InputError:
@@ -154,10 +109,6 @@ def _invalid(reason: str) -> InputError:
         return InputError(
             f'The body has no "{missing[1]}".', hint='Send {"inputs": "a text"} or a list of texts.'
         )
-    if place.startswith("inputs["):
-        return InputError(f"{place} is not a text.", hint="Every input is a JSON string.")
-    if place == "inputs":
-        return InputError("inputs is neither a text nor a list of texts.")
     if not place:
         return InputError(
             'The body (or its parameters) is not a JSON object such as {"inputs": "a text"}.'

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from freehold.data.types import Dataset
 from freehold.errors import TrainError
+from freehold.tasks.types import Dataset
 from freehold.train import closed, hardware
 from freehold.train.batches import Ids
 from freehold.train.encoders import EncoderFiles, find

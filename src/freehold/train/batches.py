@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,12 +64,12 @@ def pad_ids(
     return torch.from_numpy(rows), None if mask.all() else torch.from_numpy(mask)
 
 
-def pad_targets(targets: Sequence[NDArray[np.int64]], batch: Sequence[int]) -> torch.Tensor:
-    """(batch,) of class numbers, or (batch, longest) where each position has one."""
+def pad_targets(targets: Sequence[NDArray[Any]], batch: Sequence[int]) -> torch.Tensor:
+    """(batch,) of class numbers or of figures, or (batch, longest) where each position has one."""
     chosen = [targets[number] for number in batch]
     if chosen[0].ndim == 0:
-        return torch.from_numpy(np.array(chosen, np.int64))
-    padded = np.full((len(chosen), max(map(len, chosen))), IGNORED, np.int64)
+        return torch.from_numpy(np.array(chosen, chosen[0].dtype))
+    padded = np.full((len(chosen), max(map(len, chosen))), IGNORED, chosen[0].dtype)
     for row, target in zip(padded, chosen, strict=True):
         row[: len(target)] = target
     return torch.from_numpy(padded)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
+    from freehold.train.heads.base import Head
+
 __all__ = ["LoadedModel", "Meta", "load", "read_meta", "remove", "save"]
 
 FORMAT = 1
@@ -40,13 +42,14 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """`module(input_ids, attention_mask)` -> logits: (batch, labels), or (batch, tokens, labels);
-    attention_mask is (batch, tokens), bool or integers, or None where nothing is padded.
+    """`module(input_ids, attention_mask, token_type_ids)` -> logits: (batch, labels), or (batch,
+    tokens, labels) …; attention_mask is (batch, tokens), bool or integers, or None where nothing is
+    padded; token_type_ids the segment numbers of text pairs, or None.
 
     The tokenizer neither pads nor truncates by itself.
     """
 
-    module: torch.nn.Module
+    module: Head
     tokenizer: Tokenizer
     meta: Meta
 
@@ -105,7 +108,7 @@ def load(folder: Path) -> LoadedModel:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from freehold.train.tasks.registry import adapter_of
+    from freehold.train.adapter import adapter_of
 
     meta = read_meta(folder)
     config = read_json(folder / "config.json")

@@ -13,16 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from freehold.clock import SystemClock
-from freehold.data.types import Dataset
 from freehold.errors import TrainError
+from freehold.tasks.types import Dataset
 from freehold.train import checkpoint
+from freehold.train.adapter import Adapter, Rows, adapter_of
 from freehold.train.checkpoint import Meta
 from freehold.train.encoders import EncoderFiles, load_tokenizer, longest_input
 from freehold.train.finetune import FitResult, require_usable
 from freehold.train.predict import answer
 from freehold.train.recipe import Recipe
-from freehold.train.tasks.adapter import Encoded, TaskAdapter
-from freehold.train.tasks.registry import adapter_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -42,12 +41,12 @@ class Closed:
     dev: Dataset
     recipe: Recipe
     files: EncoderFiles
-    adapter: TaskAdapter
+    adapter: Adapter
     tokenizer: Tokenizer
     labels: list[str]
     max_length: int
-    encoded: Encoded
-    dev_encoded: Encoded
+    encoded: Rows
+    dev_encoded: Rows
     targets: list[NDArray[np.int64]]  # of each example of `train`
     started: float  # seconds of a monotonic clock
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from freehold.clock import SystemClock
-from freehold.data.types import Dataset, Example
 from freehold.errors import TrainError
+from freehold.tasks.base import Logits, Score
+from freehold.tasks.types import Dataset
 from freehold.train import checkpoint, hardware
 from freehold.train.encoders import EncoderFiles, find
 from freehold.train.loop import Loop
@@ -18,7 +19,6 @@ from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run, prepare
 from freehold.train.stopping import Stop, stoppable
-from freehold.train.tasks.adapter import Logits, Score
 
 __all__ = ["FitResult", "fit", "require_usable"]
 
@@ -163,8 +163,7 @@ def require_usable(train: Dataset, dev: Dataset) -> None:
         if not len(data):
             raise TrainError(f"{data.path} has no examples.")
         for example in data.examples:
-            given = example.label if isinstance(example, Example) else example.tags
-            if given is None:
+            if example.target is None:
                 raise TrainError(
                     f"{data.path}, row {example.row}: the example has no label.",
                     hint="Label it or take it out.",

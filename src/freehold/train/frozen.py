@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from freehold.data.types import Dataset
+from freehold.tasks.types import Dataset
 from freehold.train import closed, hardware
 from freehold.train.batches import IGNORED, Ids, pad_ids, plan
 from freehold.train.encoders import EncoderFiles, find, load_encoder

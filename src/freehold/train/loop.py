@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from freehold.clock import SystemClock
 from freehold.errors import TrainError
+from freehold.tasks.base import Score
+from freehold.train.adapter import Adapter
 from freehold.train.batches import Ids, epoch_plan, pad_ids, pad_targets
 from freehold.train.hardware import Hardware, within_memory
 from freehold.train.objective import Batch, Objective
 from freehold.train.optimizer import learning_rate
 from freehold.train.progress import Progress
 from freehold.train.state import Best, Position
-from freehold.train.tasks.adapter import Score, TaskAdapter
 
 __all__ = ["Job", "Loop", "Material"]
 
@@ -29,20 +30,30 @@ SAVE_EVERY = 60.0  # seconds between two saves of a run that nobody stopped
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Training data as numbers; `types` are segment numbers of text pairs."""
+    """Training data as numbers: rows of token ids, and what the logits of each should say.
+
+    `types` are segment numbers of text pairs. Where an example is `parts` rows that have to stand
+    in one batch, `ids` has them one after another, and `targets` one for all of them.
+    """
 
     ids: Sequence[Ids]
-    targets: Sequence[NDArray[np.int64]]
+    targets: Sequence[NDArray[Any]]
     pad: int
     types: Sequence[Ids] | None = None
+    parts: int = 1
 
     def lengths(self) -> NDArray[np.int64]:
-        return np.array([len(ids) for ids in self.ids], np.int64)
+        """Tokens of each example, as its longest row makes them."""
+        rows = np.array([len(ids) for ids in self.ids], np.int64)
+        return rows if self.parts == 1 else rows.reshape(-1, self.parts).max(1) * self.parts
 
     def batch(self, numbers: list[int], device: torch.device) -> Batch:
-        """These rows, padded to the longest, on the device."""
-        ids, mask = pad_ids(self.ids, numbers, self.pad)
-        types = None if self.types is None else pad_ids(self.types, numbers, 0)[0].to(device)
+        """The rows of these examples, padded to the longest, on the device."""
+        rows = numbers
+        if self.parts > 1:
+            rows = [number * self.parts + part for number in numbers for part in range(self.parts)]
+        ids, mask = pad_ids(self.ids, rows, self.pad)
+        types = None if self.types is None else pad_ids(self.types, rows, 0)[0].to(device)
         return Batch(
             numbers=numbers,
             ids=ids.to(device),
@@ -56,8 +67,8 @@ class Material:
 class Job:
     """What stays the same through a run. The recipe's knobs are plain numbers here."""
 
-    module: torch.nn.Module
-    adapter: TaskAdapter
+    module: torch.nn.Module  # a Head, unless the objective has a loss of its own
+    adapter: Adapter
     material: Material
     hardware: Hardware
     epochs: int

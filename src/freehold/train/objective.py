@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 
 if TYPE_CHECKING:
+    from freehold.train.heads.base import Head
     from freehold.train.loop import Job
 
 __all__ = ["Batch", "Objective", "Plain", "forward", "loss_of"]
@@ -19,7 +20,7 @@ class Batch:
 
     `ids` (batch, tokens) int64, `mask` the same in bool, None where nothing is padded; `types` the
     number of the segment of each token (text pairs), None where there is one only; `targets` as the
-    task's adapter has them.
+    task has them.
     """
 
     numbers: list[int]  # rows of the job's material
@@ -45,7 +46,7 @@ def forward(job: Job, batch: Batch) -> torch.Tensor:
 
 def loss_of(job: Job, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
     """The task's own loss against the batch's targets, a scalar."""
-    return job.adapter.loss(
+    return cast("Head", job.module).loss(
         logits, batch.targets, weight=job.label_weights, smoothing=job.label_smoothing
     )
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from freehold.data.types import Task
 from freehold.errors import TrainError
 from freehold.settings import setting
 
@@ -18,14 +17,11 @@ ClassWeights = Literal["none", "balanced"]
 
 # What `epochs = None` aims at: so many optimizer steps in all, within the bounds of each task.
 STEPS = 700
-EPOCHS: dict[Task, tuple[int, int]] = {
-    "text-classification": (6, 20),
-    "token-classification": (3, 15),
-}
-LEARNING_RATE: dict[Task, float] = {
-    "text-classification": 3e-4,
-    "token-classification": 2e-4,
-}
+# Of each head; tasks that share a head learn alike.
+EPOCHS: dict[str, tuple[int, int]] = {"tags": (3, 15), "span": (3, 10), "vector": (2, 10)}
+MOST_EPOCHS = (6, 20)  # of all others
+LEARNING_RATE: dict[str, float] = {"tags": 2e-4, "span": 2e-4, "vector": 5e-5}
+RATE = 3e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +80,22 @@ class Recipe:
                     f"{name} is {getattr(self, name)!r}, but has to be one of {allowed}."
                 )
 
-    def resolved(self, task: Task, tokens: int) -> Recipe:
+    def resolved(self, task: str, tokens: int) -> Recipe:
         """This recipe with nothing left open, for training data of so many tokens in all.
 
         Batches are 1,024 tokens, less for small data so that an epoch still has some thirty steps;
         epochs are as many as make `STEPS` steps, within the bounds of the task.
         """
         batch = self.batch_tokens or max(256, min(1024, round(tokens / 30 / 64) * 64))
-        least, most = EPOCHS[task]
+        from freehold.tasks.registry import task_of  # brings numpy, which reading a recipe need not
+
+        head = task_of(task).head
+        least, most = EPOCHS.get(head, MOST_EPOCHS)
         steps = max(1, tokens / batch)
         return replace(
             self,
             epochs=self.epochs or max(least, min(most, round(STEPS / steps))),
-            learning_rate=self.learning_rate or LEARNING_RATE[task],
+            learning_rate=self.learning_rate or LEARNING_RATE.get(head, RATE),
             batch_tokens=batch,
         )
 

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from freehold.data.types import Dataset
+from freehold.tasks.base import Logits, Score
+from freehold.tasks.types import Dataset
 from freehold.train import checkpoint, state
+from freehold.train.adapter import Rows, adapter_of
 from freehold.train.batches import IGNORED, Ids
 from freehold.train.checkpoint import Meta
 from freehold.train.encoders import EncoderFiles, load_encoder, load_tokenizer, longest_input
@@ -24,8 +26,6 @@ from freehold.train.predict import answer
 from freehold.train.recipe import Recipe
 from freehold.train.state import Best, Position
 from freehold.train.static import suited
-from freehold.train.tasks.adapter import Encoded, Logits, Score
-from freehold.train.tasks.registry import adapter_of
 from freehold.train.vocabulary import Vocabulary, embedding_name, shrink
 
 __all__ = ["Run", "prepare"]
@@ -39,7 +39,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     labels: list[str]
     dev: Dataset
-    dev_encoded: Encoded
+    dev_rows: Rows  # by the numbers of the whole vocabulary
     vocabulary: Vocabulary
     meta: Meta  # but for the score and the epoch
     files: EncoderFiles
@@ -53,9 +53,8 @@ class Run:
         found = answer(
             self.job.module,
             self.job.adapter,
-            self.dev_encoded,
+            self.dev_rows.renumbered(self.vocabulary.renumber),
             self.labels,
-            ids=[self.vocabulary.renumber(ids) for ids in self.dev_encoded.ids],
             pad=self.job.material.pad,
             device=self.job.hardware.device,
             go_on=go_on,
@@ -118,10 +117,10 @@ def prepare(
     labels = list(labels) or adapter.labels(train)
     tokenizer = load_tokenizer(files.folder)
     max_length = min(recipe.max_length, longest_input(files))
-    encoded = adapter.encode(tokenizer, train.examples, max_length)
-    dev_encoded = adapter.encode(tokenizer, dev.examples, max_length)
+    rows = adapter.encode(tokenizer, train.examples, max_length)
+    dev_rows = adapter.encode(tokenizer, dev.examples, max_length)
     more = adapter.encode(tokenizer, unlabelled, max_length).ids if unlabelled else []
-    tokens = int(encoded.lengths().sum()) + sum(map(len, more))
+    tokens = int(rows.lengths().sum()) + sum(map(len, more))
     settled = suited(recipe, files).resolved(train.task, tokens)
     assert settled.epochs is not None
     assert settled.learning_rate is not None
@@ -130,16 +129,19 @@ def prepare(
     encoder = load_encoder(files, attention=machine.attention)
     _set_dropout(encoder, recipe.encoder_dropout)
     pad = int(files.config().get("pad_token_id") or 0)
-    used = np.unique(np.concatenate([*encoded.ids, *more, *dev_encoded.ids])).tolist()
+    used = np.unique(np.concatenate([*rows.ids, *more, *dev_rows.ids])).tolist()
     vocabulary = shrink(encoder, used, pad)
     module = adapter.module(encoder, len(labels), recipe.dropout).to(machine.device)
-    targets = adapter.targets(encoded, train.examples, labels)
+    targets = adapter.targets(rows, train.examples, labels)
+    module.settle(targets)
     material = Material(
-        [vocabulary.renumber(ids) for ids in [*encoded.ids, *more]],
-        [*targets, *(_nothing(targets[0], ids) for ids in more)],
-        pad,
+        ids=[vocabulary.renumber(ids) for ids in [*rows.ids, *more]],
+        targets=[*targets, *(_nothing(targets[0], ids) for ids in more)],
+        pad=pad,
+        types=rows.types,
+        parts=adapter.task.parts,
     )
-    balanced = _balanced(targets, len(labels)).to(machine.device)
+    weights = module.balance(targets, len(labels)) if recipe.class_weights == "balanced" else None
     job = Job(
         module=module,
         adapter=adapter,
@@ -151,7 +153,7 @@ def prepare(
         warmup=recipe.warmup,
         clip_norm=recipe.clip_norm,
         patience=recipe.patience,
-        label_weights=balanced if recipe.class_weights == "balanced" else None,
+        label_weights=None if weights is None else weights.to(machine.device),
         label_smoothing=recipe.label_smoothing,
         seed=recipe.seed,
         objective=objective or Plain(),
@@ -172,7 +174,7 @@ def prepare(
         optimizer=adamw(module, settled.learning_rate, recipe.weight_decay),
         labels=labels,
         dev=dev,
-        dev_encoded=dev_encoded,
+        dev_rows=dev_rows,
         vocabulary=vocabulary,
         meta=meta,
         files=files,
@@ -187,17 +189,9 @@ def _set_dropout(encoder: torch.nn.Module, share: float) -> None:
             part.p = share
 
 
-def _nothing(like: NDArray[np.int64], ids: Ids) -> NDArray[np.int64]:
+def _nothing(like: NDArray[Any], ids: Ids) -> NDArray[Any]:
     """The target of an example without a label, of the shape that others have."""
-    return np.full(() if like.ndim == 0 else len(ids), IGNORED, np.int64)
-
-
-def _balanced(targets: list[NDArray[np.int64]], labels: int) -> torch.Tensor:
-    """Weights n / (labels x count), as scikit-learn's "balanced": each label counts alike."""
-    found = np.concatenate([target.reshape(-1) for target in targets])
-    counts = np.bincount(found[found >= 0], minlength=labels)
-    weights = counts.sum() / (labels * np.maximum(counts, 1))
-    return torch.from_numpy(weights.astype(np.float32))
+    return np.full(() if like.ndim == 0 else len(ids), IGNORED, like.dtype)
 
 
 def _identity(

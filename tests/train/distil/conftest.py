@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from little import WORDS
 
-from freehold.data.types import Dataset
+from freehold.tasks.types import Dataset
 from freehold.testing import tiny_encoder
 from freehold.train.finetune import fit
 from freehold.train.recipe import Recipe

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.data.types import Example, TaggedExample
 from freehold.errors import TrainError
+from freehold.tasks.types import Example, TaggedExample
 from freehold.train.distil.augment import stretched
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "dd", "eee"]), min_size=1, max_size=12)

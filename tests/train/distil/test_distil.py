@@ -11,8 +11,8 @@ import pytest
 from little import dataset, texts
 from safetensors.numpy import load_file
 
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import TrainError
+from freehold.tasks.types import Dataset, Example, TaggedExample
 from freehold.train import checkpoint, predict
 from freehold.train.distil import distil as module
 from freehold.train.distil.distil import Distilled, distil

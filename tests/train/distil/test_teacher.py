@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from freehold.data.types import Dataset
+from freehold.tasks.types import Dataset
+from freehold.train.adapter import adapter_of
 from freehold.train.batches import plan
 from freehold.train.checkpoint import load
 from freehold.train.distil.teacher import Kept, Live, bytes_of, room
 from freehold.train.hardware import Hardware
 from freehold.train.loop import Material
-from freehold.train.tasks.registry import adapter_of
 
 CPU = Hardware(torch.device("cpu"), bf16=False)
 

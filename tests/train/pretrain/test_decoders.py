@@ -10,8 +10,8 @@ import pytest
 import torch
 from decoders import KINDS, tiny_decoder
 
-from freehold.data.types import Dataset
 from freehold.errors import TrainError
+from freehold.tasks.types import Dataset
 from freehold.train.encoders import find, load_decoder, load_encoder, tied
 from freehold.train.finetune import fit
 from freehold.train.recipe import Recipe

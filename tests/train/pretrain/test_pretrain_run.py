@@ -13,8 +13,8 @@ import torch
 from little import dataset, texts
 from safetensors.numpy import load_file
 
-from freehold.data.types import Dataset, Example
 from freehold.errors import DataError, TrainError
+from freehold.tasks.types import Dataset, Example
 from freehold.train.encoders import find, load_decoder, load_encoder
 from freehold.train.finetune import fit
 from freehold.train.pretrain import run as running

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from freehold.data.types import Example, TaggedExample
 from freehold.errors import TrainError
+from freehold.tasks.types import Example, TaggedExample
 
 __all__ = ["stretched", "unlabelled"]
 

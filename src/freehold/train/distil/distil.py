@@ -12,8 +12,9 @@ from typing import Any, cast
 import torch
 
 from freehold.clock import SystemClock
-from freehold.data.types import Dataset
 from freehold.errors import TrainError
+from freehold.tasks.types import Dataset
+from freehold.train.adapter import adapter_of
 from freehold.train.checkpoint import LoadedModel, load
 from freehold.train.distil.augment import stretched
 from freehold.train.distil.layers import evenly, kept_layers
@@ -22,13 +23,12 @@ from freehold.train.distil.student import layers_of, write_student
 from freehold.train.distil.teacher import Answers, Kept, Live, bytes_of, room
 from freehold.train.encoders import EncoderFiles, find
 from freehold.train.finetune import FitResult, fit
+from freehold.train.heads.base import hidden_size
 from freehold.train.loop import Job, Material
 from freehold.train.predict import answer
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run
-from freehold.train.tasks.registry import adapter_of
-from freehold.train.tasks.shared import hidden_size
 from freehold.train.vocabulary import shrink
 
 __all__ = ["Distilled", "distil"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +12,7 @@ import torch
 from freehold.errors import TrainError
 from freehold.train.distil.losses import answer_loss, distance_loss, soft_loss
 from freehold.train.distil.teacher import Answers, run_tapped
+from freehold.train.objective import loss_of
 
 if TYPE_CHECKING:
     from freehold.train.loop import Job
@@ -66,7 +67,7 @@ class Distillation:
         # 0, but with gradients: of a batch of texts without labels nothing else may be left
         loss = logits.float().sum() * 0
         if weights.soft:
-            if job.adapter.task in ALTERNATIVES:
+            if job.adapter.task.kind in ALTERNATIVES:
                 part = soft_loss(said.logits, expected.logits, weights.temperature)
             else:
                 part = answer_loss(said.logits, expected.logits)
@@ -84,10 +85,5 @@ class Distillation:
         rows = [row for row, number in enumerate(batch.numbers) if number < self._labelled]
         if not rows:
             return 0.0
-        loss = job.adapter.loss(
-            logits[rows],
-            batch.targets[rows],
-            weight=job.label_weights,
-            smoothing=job.label_smoothing,
-        )
+        loss = loss_of(job, replace(batch, targets=batch.targets[rows]), logits[rows])
         return loss * (len(rows) / len(batch.numbers))

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from freehold.data.types import Dataset
 from freehold.errors import DataError
+from freehold.tasks.types import Dataset
 from freehold.train.pretrain.contrastive import Halves
 from freehold.train.pretrain.packing import Documents
-from freehold.train.tasks.shared import tokenize
+from freehold.train.tokens import tokenize
 
 __all__ = [
     "Corpus",

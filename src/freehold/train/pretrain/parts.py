@@ -38,7 +38,7 @@ from freehold.train.pretrain.masking import Masking, mask_token
 from freehold.train.pretrain.mlm import HiddenWords, MaskedModel, MaskedTexts, new_bias, stored_head
 from freehold.train.pretrain.packing import Documents, Rows, pack, separate
 from freehold.train.state import Position
-from freehold.train.tasks.shared import tokenize
+from freehold.train.tokens import tokenize
 
 __all__ = ["Parts", "Texts", "parts_of"]
 

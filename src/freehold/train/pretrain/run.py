@@ -13,7 +13,9 @@ import torch
 
 from freehold.clock import SystemClock
 from freehold.errors import TrainError
+from freehold.tasks.base import Score
 from freehold.train import checkpoint, hardware, state
+from freehold.train.adapter import Adapter
 from freehold.train.checkpoint import Meta
 from freehold.train.encoders import EncoderFiles, find
 from freehold.train.hardware import Hardware
@@ -27,7 +29,6 @@ from freehold.train.pretrain.rounds import Rounds, ends_of, steps_of
 from freehold.train.progress import Progress
 from freehold.train.state import Best, Position
 from freehold.train.stopping import Stop, stoppable
-from freehold.train.tasks.adapter import Score, TaskAdapter
 
 __all__ = ["Pretrained", "pretrain"]
 
@@ -296,7 +297,7 @@ class _Run:
         return Job(
             module=parts.model,
             # There are no labels: neither the loop nor these objectives ask a task for anything.
-            adapter=cast(TaskAdapter, None),
+            adapter=cast(Adapter, None),
             material=Material(parts.ids, [np.array(0, np.int64)] * len(parts.ids), parts.pad),
             hardware=self.machine,
             epochs=len(self.ends),

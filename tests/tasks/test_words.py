@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.data.words import split_words
+from freehold.tasks.words import split_words
 
 
 def words(text: str) -> list[str]:

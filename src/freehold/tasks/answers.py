@@ -1,4 +1,4 @@
-"""Logits -> answers: probabilities of labels for a text, entities for its words."""
+"""What models answer: labels with probabilities, entities, numbers, parts of a text, vectors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.serve.tokenise import Encoded
-
-__all__ = ["Answer", "Entity", "TaggedWord", "TextAnswer", "WordsAnswer", "decode", "softmax"]
+__all__ = [
+    "Entity",
+    "LabelsAnswer",
+    "NumberAnswer",
+    "SpanAnswer",
+    "TaggedWord",
+    "TextAnswer",
+    "VectorAnswer",
+    "WordsAnswer",
+    "entities_of",
+    "softmax",
+]
 
 _OUTSIDE = "O"
 _PREFIXES = ("B", "I", "E", "S")  # BIO, and the end and single marks of BIOES
@@ -32,8 +41,8 @@ class TextAnswer:
     def score(self) -> float:
         return self.scores[0][1]
 
-    def document(self) -> list[dict[str, Any]]:
-        return [{"label": label, "score": score} for label, score in self.scores]
+    def document(self) -> dict[str, Any]:
+        return {"label": self.label, "score": self.score, "scores": dict(self.scores)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +96,56 @@ class WordsAnswer:
     def tags(self) -> tuple[str, ...]:
         return tuple(word.tag for word in self.words)
 
-    def document(self) -> list[dict[str, Any]]:
-        """The entities; for word by word ask `words`, leaving out the tag "O"."""
-        return [entity.document() for entity in self.entities]
+    def document(self) -> dict[str, Any]:
+        return {
+            "tokens": [word.word for word in self.words],
+            "tags": list(self.tags),
+            "entities": [entity.document() for entity in self.entities],
+        }
 
 
-Answer = TextAnswer | WordsAnswer
+@dataclass(frozen=True, slots=True)
+class LabelsAnswer:
+    """Every label with its own probability, the likeliest first; `chosen` are those above their
+    thresholds, in the same order."""
+
+    scores: tuple[tuple[str, float], ...]
+    chosen: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        return {"labels": list(self.chosen), "scores": dict(self.scores)}
 
 
-def decode(
-    encoded: Encoded, logits: NDArray[np.float32], labels: Sequence[str], temperature: float
-) -> Answer:
-    """The answer to one text from its logits, (labels,) or (words, labels)."""
-    chances = softmax(logits, temperature)
-    if encoded.words is None:
-        order = np.argsort(-chances, kind="stable").tolist()
-        values = chances.tolist()
-        return TextAnswer(tuple((labels[place], values[place]) for place in order))
-    best = chances.argmax(axis=1).tolist()
-    words = tuple(
-        TaggedWord(labels[place], float(row[place]), encoded.text[start:end], start, end)
-        for place, row, (start, end) in zip(best, chances, encoded.words.spans, strict=True)
-    )
-    return WordsAnswer(words, _entities(words, encoded.text))
+@dataclass(frozen=True, slots=True)
+class NumberAnswer:
+    score: float
+
+    def document(self) -> dict[str, Any]:
+        return {"score": self.score}
+
+
+@dataclass(frozen=True, slots=True)
+class SpanAnswer:
+    """A part of a context, [start, end) characters, with its probability; an empty text at 0 means
+    that the context does not say it."""
+
+    answer: str
+    score: float
+    start: int
+    end: int
+
+    def document(self) -> dict[str, Any]:
+        return {"answer": self.answer, "score": self.score, "start": self.start, "end": self.end}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorAnswer:
+    """A text's embedding, of length 1."""
+
+    vector: NDArray[np.float32]
+
+    def document(self) -> dict[str, Any]:
+        return {"embedding": self.vector.tolist()}
 
 
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
@@ -123,7 +159,7 @@ def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np
     return chances
 
 
-def _entities(words: Sequence[TaggedWord], text: str) -> tuple[Entity, ...]:
+def entities_of(words: Sequence[TaggedWord], text: str) -> tuple[Entity, ...]:
     """Words merged by the rules of conlleval (Tjong Kim Sang and De Meulder 2003, section 2.4), the
     same as evaluation counts by: I-X goes on with an X before it, and begins one where there is
     none."""

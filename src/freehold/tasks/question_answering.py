@@ -1,0 +1,261 @@
+"""Extractive question answering: the part of a context that answers, or that nothing does."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freehold.errors import InputError
+from freehold.tasks.answers import SpanAnswer, softmax
+from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
+from freehold.tasks.pairs import pairs_of
+from freehold.tasks.roles import CONTEXT, QUESTION, Role
+from freehold.tasks.tokenise import Encoded, Tokeniser, Window
+from freehold.tasks.types import Dataset, QuestionExample
+
+__all__ = ["TASK", "QuestionAnswering", "exact_match", "overlap_f1"]
+
+MOST_TOKENS = 40  # of an answer
+KEPT = 20  # candidates of an input that its joined logits keep
+_HINT = 'Send {"inputs": {"question": "…", "context": "…"}}.'
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+class SpanParameters(Parameters):
+    top_k: int | None = None
+    handle_impossible_answer: bool | None = None
+
+
+class QuestionAnswering(Task):
+    """A row of logits has two figures a token: how likely the answer starts and ends there; the
+    first token stands for "not said here" (Devlin et al. 2019, section 4.3).
+
+    Joined logits are (candidates, 3): start and end in characters and the sum of the two figures,
+    the best first, after a first row (0, 0, the sum of "not said here", the least of the windows).
+    """
+
+    kind = "question-answering"
+    score_name = "f1"
+    head = "span"
+    roles = (QUESTION, CONTEXT, Role("answers", "answers", ("answers", "answer"), target=True))
+    windows = True
+    pairs = True
+    parameters = SpanParameters
+
+    def example(self, row: int, values: Mapping[str, Any]) -> QuestionExample:
+        return QuestionExample(row, values["question"], values["context"], values.get("answers"))
+
+    def labels(self, train: Dataset) -> list[str]:
+        return ["start", "end"]
+
+    def encode(self, tokeniser: Tokeniser, inputs: Sequence[tuple[str, str]]) -> list[Encoded]:
+        return tokeniser.pairs(inputs, spans=True)
+
+    def targets(
+        self, encoded: Encoded, example: Any, labels: Sequence[str]
+    ) -> list[NDArray[np.int64]]:
+        """(2,) positions of the first and last token of the answer in each window; (0, 0) where it
+        does not stand whole in it."""
+        return [_place(window, example.answers) for window in encoded.windows]
+
+    def join(self, encoded: Encoded, rows: Sequence[Logits], labels: Sequence[str]) -> Logits:
+        candidates = [_candidates(w, row) for w, row in zip(encoded.windows, rows, strict=True)]
+        found = np.concatenate(candidates)
+        found = found[np.argsort(-found[:, 2], kind="stable")]
+        _, first = np.unique(found[:, :2], axis=0, return_index=True)  # windows overlap
+        found = found[np.sort(first)][:KEPT]
+        nothing = min(float(row[0].sum()) for row in rows)
+        return np.concatenate([np.array([[0, 0, nothing]], np.float32), found.astype(np.float32)])
+
+    def score(
+        self, examples: Sequence[Any], logits: Sequence[Logits], labels: Sequence[str]
+    ) -> Score:
+        pairs = [
+            (example, _chosen(example.context, row, 0.0))
+            for example, row in zip(examples, logits, strict=True)
+        ]
+        f1 = [overlap_f1(text, example.answers) for example, text in pairs]
+        loss = [_loss(example, row) for example, row in zip(examples, logits, strict=True)]
+        return Score(float(np.mean(f1)), float(np.mean(loss)))
+
+    def tune(
+        self, examples: Sequence[Any], logits: Sequence[Logits], labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """How much likelier "not said here" has to be than the best answer to be said: what gives
+        the best F1 (Rajpurkar et al. 2018, section 5); nothing where dev has no such question."""
+        if all(example.answers for example in examples):
+            return {"no_answer": None}
+        margins = np.array([_margin(row) for row in logits])
+        said = [
+            overlap_f1(_chosen(e.context, row, None), e.answers)
+            for e, row in zip(examples, logits, strict=True)
+        ]
+        unsaid = [overlap_f1("", example.answers) for example in examples]
+        order = np.argsort(margins, kind="stable")
+        # At threshold t, inputs whose margin is above t are answered with "not said".
+        gain = np.array(said)[order].cumsum() + (np.sum(unsaid) - np.array(unsaid)[order].cumsum())
+        best = int(gain.argmax())
+        following = margins[order[best + 1]] if best + 1 < len(order) else margins[order[best]] + 1
+        if gain[best] < np.sum(unsaid):
+            return {"no_answer": float(margins.min()) - 1.0}
+        return {"no_answer": float((margins[order[best]] + following) / 2)}
+
+    def measure(
+        self,
+        examples: Sequence[Any],
+        logits: Sequence[Logits],
+        labels: Sequence[str],
+        settings: Settings,
+    ) -> Measured:
+        limit = settings.get("no_answer", 0.0)
+        texts = [_chosen(e.context, row, limit) for e, row in zip(examples, logits, strict=True)]
+        f1 = np.array([overlap_f1(t, e.answers) for t, e in zip(texts, examples, strict=True)])
+        exact = np.array([exact_match(t, e.answers) for t, e in zip(texts, examples, strict=True)])
+        answerable = np.array([bool(example.answers) for example in examples])
+
+        def metrics(chosen: NDArray[np.int64]) -> dict[str, float]:
+            found = {"f1": float(f1[chosen].mean()), "exact_match": float(exact[chosen].mean())}
+            there = answerable[chosen]
+            if not answerable.all() and there.any() and not there.all():
+                found["f1_answerable"] = float(f1[chosen][there].mean())
+                found["no_answer_accuracy"] = float(f1[chosen][~there].mean())
+            return found
+
+        worst = [n for n in np.argsort(f1, kind="stable").tolist() if f1[n] < 1][:30]
+        mistakes = [(n, _first(examples[n]), texts[n] or "–", 1.0 - float(f1[n])) for n in worst]
+        return Measured(len(f1), metrics, mistakes=mistakes)
+
+    def agreement(
+        self, one: Sequence[Logits], other: Sequence[Logits], settings: Settings
+    ) -> float:
+        limit = settings.get("no_answer", 0.0)
+        same = [_span(a, limit) == _span(b, limit) for a, b in zip(one, other, strict=True)]
+        return float(np.mean(same))
+
+    def inputs(self, given: Any) -> tuple[list[Any], Form]:
+        return pairs_of(given, ("question", "context"), _HINT)
+
+    def admit(self, parameters: SpanParameters, max_length: int) -> None:
+        if parameters.top_k is not None and parameters.top_k != 1:
+            raise InputError(
+                "parameters.top_k can only be 1: the best answer is given.", hint="Leave it out."
+            )
+
+    def answer(
+        self, encoded: Encoded, logits: Logits, labels: Sequence[str], settings: Settings
+    ) -> SpanAnswer:
+        start, end = _span(logits, settings.get("no_answer", 0.0))
+        chances = softmax(logits[:, 2])
+        place = next(
+            n for n, row in enumerate(logits) if (int(row[0]), int(row[1])) == (start, end)
+        )
+        return SpanAnswer(encoded.text[start:end], float(chances[place]), start, end)
+
+    def render(self, answers: Sequence[SpanAnswer], parameters: Any, *, form: Form) -> Any:
+        rows = [answer.document() for answer in answers]
+        return rows[0] if form == "single" else rows
+
+
+def overlap_f1(answer: str, right: Sequence[tuple[str, int]]) -> float:
+    """F1 of the words that an answer shares with the best of the right ones; 1 where rightly
+    nothing is said (the SQuAD measure: Rajpurkar et al. 2016, section 6.1). A Han character is a
+    word."""
+    if not right or not answer:
+        return float(not right and not answer)
+    words = Counter(_words(answer))
+    best = 0.0
+    for text, _ in right:
+        gold = Counter(_words(text))
+        shared = (words & gold).total()
+        whole = words.total() + gold.total()
+        best = max(best, 2 * shared / whole if whole else 1.0)
+    return best
+
+
+def exact_match(answer: str, right: Sequence[tuple[str, int]]) -> float:
+    """1 where the answer is one of the right ones, but for case, articles and punctuation."""
+    if not right or not answer:
+        return float(not right and not answer)
+    return float(any(_words(answer) == _words(text) for text, _ in right))
+
+
+def _words(text: str) -> list[str]:
+    plain = unicodedata.normalize("NFKC", text).lower()
+    plain = "".join(
+        " " if sign in string.punctuation or unicodedata.category(sign)[0] == "P" else sign
+        for sign in plain
+    )
+    plain = re.sub(r"([\u3400-\u9fff])", r" \1 ", plain)
+    return _ARTICLES.sub(" ", plain).split()
+
+
+def _place(window: Window, answers: Sequence[tuple[str, int]]) -> NDArray[np.int64]:
+    spans = window.spans
+    assert spans is not None
+    for text, start in answers:
+        end = start + len(text)
+        inside = (spans[:, 0] >= 0) & (spans[:, 1] > start) & (spans[:, 0] < end)
+        places = np.flatnonzero(inside & (spans[:, 1] > spans[:, 0]))
+        if len(places) and spans[places[0], 0] <= start and spans[places[-1], 1] >= end:
+            return np.array([places[0], places[-1]], np.int64)
+    return np.zeros(2, np.int64)
+
+
+def _candidates(window: Window, row: Logits) -> NDArray[np.float64]:
+    """(k, 3): the best spans of the window's part of the context, and their figures."""
+    spans = window.spans
+    assert spans is not None
+    places = np.flatnonzero(spans[:, 1] > spans[:, 0])
+    if not len(places):
+        return np.zeros((0, 3))
+    start, end = row[places, 0].astype(np.float64), row[places, 1].astype(np.float64)
+    sums = start[:, None] + end[None, :]
+    distance = np.arange(len(places))[None, :] - np.arange(len(places))[:, None]
+    sums[(distance < 0) | (distance >= MOST_TOKENS)] = -np.inf
+    best = np.argsort(-sums, axis=None, kind="stable")[:KEPT]
+    first, last = np.divmod(best, len(places))
+    kept = np.isfinite(sums[first, last])
+    first, last = first[kept], last[kept]
+    return np.stack(
+        [spans[places[first], 0], spans[places[last], 1], sums[first, last]], axis=1
+    ).astype(np.float64)
+
+
+def _margin(row: Logits) -> float:
+    """How much likelier "not said" is than the best answer."""
+    return float(row[0, 2] - row[1:, 2].max()) if len(row) > 1 else np.inf
+
+
+def _span(row: Logits, limit: float | None) -> tuple[int, int]:
+    """Of the best answer; (0, 0) where "not said" is likelier by more than `limit` (None: no)."""
+    if len(row) == 1 or (limit is not None and _margin(row) > limit):
+        return 0, 0
+    best = row[1 + int(row[1:, 2].argmax())]
+    return int(best[0]), int(best[1])
+
+
+def _chosen(context: str, row: Logits, limit: float | None) -> str:
+    start, end = _span(row, limit)
+    return context[start:end]
+
+
+def _loss(example: Any, row: Logits) -> float:
+    """Negative log-likelihood of a right candidate; of the least likely one where none is right."""
+    logs = row[:, 2].astype(np.float64) - np.logaddexp.reduce(row[:, 2].astype(np.float64))
+    right = {(start, start + len(text)) for text, start in example.answers} or {(0, 0)}
+    found = [logs[n] for n, one in enumerate(row) if (int(one[0]), int(one[1])) in right]
+    return -float(max(found)) if found else -float(logs.min())
+
+
+def _first(example: Any) -> str:
+    return example.answers[0][0] if example.answers else "–"
+
+
+TASK = QuestionAnswering()

@@ -1,0 +1,108 @@
+"""What every head is: an encoder below, logits above, and the loss that trains both."""
+
+from __future__ import annotations
+
+import importlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from freehold.train.batches import IGNORED
+
+__all__ = ["Head", "cross_entropy", "head_of", "hidden_size", "mean_of", "new_layer"]
+
+SPREAD = 0.02  # BERT's own initial spread
+
+
+class Head(torch.nn.Module):
+    """forward(ids, mask, types) -> logits, a row a text (batch, …)."""
+
+    def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = torch.nn.Dropout(dropout)
+
+    @abstractmethod
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor: ...
+
+    @abstractmethod
+    def loss(
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        *,
+        weight: torch.Tensor | None,
+        smoothing: float,
+    ) -> torch.Tensor:
+        """The mean over the batch, a scalar in float32."""
+
+    @staticmethod
+    def balance(targets: Sequence[NDArray[Any]], labels: int) -> torch.Tensor | None:
+        """The `weight` of class_weights = "balanced"; None where the loss has no labels."""
+        return None
+
+    def settle(self, targets: Sequence[NDArray[Any]]) -> None:
+        """Take from the training targets what the last layer should start from."""
+
+    def hidden(
+        self, ids: torch.Tensor, mask: torch.Tensor | None, types: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The encoder's last vectors, (batch, tokens, width). Segment numbers only where there are
+        some: not every encoder takes them."""
+        segments = {} if types is None else {"token_type_ids": types}
+        found: torch.Tensor = self.encoder(
+            input_ids=ids, attention_mask=mask, **segments
+        ).last_hidden_state
+        return found
+
+
+def head_of(name: str) -> type[Head]:
+    """The head in the file of that name."""
+    found: type[Head] = importlib.import_module(f"freehold.train.heads.{name}").HEAD
+    return found
+
+
+def hidden_size(encoder: torch.nn.Module) -> int:
+    return int(encoder.config.hidden_size)  # type: ignore[union-attr,arg-type] # of transformers
+
+
+def new_layer(width: int, labels: int) -> torch.nn.Linear:
+    layer = torch.nn.Linear(width, labels)
+    torch.nn.init.normal_(layer.weight, std=SPREAD)
+    torch.nn.init.zeros_(layer.bias)
+    return layer
+
+
+def mean_of(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """(batch, width): the mean over the tokens that are not padding. The mean, not the first token:
+    sentence encoders such as minilm are trained by it."""
+    if mask is None:
+        return hidden.mean(1)
+    kept = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * kept).sum(1) / kept.sum(1)
+
+
+def cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, *, weight: torch.Tensor | None, smoothing: float
+) -> torch.Tensor:
+    """Mean over the targets that are not IGNORED, in float32 whatever the logits are."""
+    return torch.nn.functional.cross_entropy(
+        logits.float(), targets, weight, ignore_index=IGNORED, label_smoothing=smoothing
+    )
+
+
+def balanced(targets: Sequence[NDArray[np.int64]], labels: int) -> torch.Tensor:
+    """Weights n / (labels x count), as scikit-learn's "balanced": each label counts alike."""
+    found = np.concatenate([target.reshape(-1) for target in targets])
+    counts = np.bincount(found[found >= 0], minlength=labels)
+    weights = counts.sum() / (labels * np.maximum(counts, 1))
+    return torch.from_numpy(weights.astype(np.float32))

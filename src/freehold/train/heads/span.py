@@ -1,0 +1,50 @@
+"""A part of the text: how likely it starts and ends at each token; the first token for "none"."""
+
+from __future__ import annotations
+
+import torch
+
+from freehold.train.heads.base import Head, hidden_size, new_layer
+
+__all__ = ["HEAD", "SpanHead"]
+
+NEVER = -1e4  # the logit of a padded place; -inf would make gradients that are no numbers
+
+
+class SpanHead(Head):
+    """-> (batch, tokens, 2), targets (batch, 2): the first and the last token (Devlin et al. 2019,
+    section 4.2)."""
+
+    def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
+        super().__init__(encoder, labels, dropout)
+        self.head = new_layer(hidden_size(encoder), labels)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        hidden = self.hidden(input_ids, attention_mask, token_type_ids)
+        logits: torch.Tensor = self.head(self.dropout(hidden))
+        if attention_mask is None:
+            return logits
+        return logits.masked_fill(attention_mask.unsqueeze(-1) == 0, NEVER)
+
+    def loss(
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        *,
+        weight: torch.Tensor | None,
+        smoothing: float,
+    ) -> torch.Tensor:
+        """The mean of the cross-entropies of start and end, over the places of the text."""
+        return torch.nn.functional.cross_entropy(
+            logits.float().transpose(1, 2).flatten(0, 1),
+            targets.flatten(),
+            label_smoothing=0.0,  # would ask for some chance at padded places
+        )
+
+
+HEAD = SpanHead
