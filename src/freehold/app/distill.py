@@ -16,15 +16,16 @@ from freehold.registry import Version
 if TYPE_CHECKING:
     from freehold.tasks.types import Dataset
     from freehold.train.distil.distil import Distilled
+    from freehold.train.distil.distil import Student as Kind
     from freehold.train.distil.objective import Weights
     from freehold.train.progress import Progress
     from freehold.train.recipe import Recipe
 
-__all__ = ["Student", "distill", "texts_for"]
+__all__ = ["Made", "distill", "texts_for"]
 
 
 @dataclass(frozen=True, slots=True)
-class Student:
+class Made:
     """What `distill` made: the registered version (None if stopped before an epoch ended)."""
 
     version: Version | None
@@ -42,13 +43,15 @@ def distill(
     model: str,
     layers: int | Sequence[int],
     weights: Weights,
+    student: Kind = "layers",
     corpora: Sequence[Dataset] = (),
     augment: int = 0,
     resume: bool = False,
     on_step: Callable[[str], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-) -> Student:
-    """Train a student of the teacher's layers, and register it with the teacher as its parent.
+) -> Made:
+    """Train a student of the teacher's layers (or a static one), and register it with the teacher
+    as its parent.
 
     Its metrics say what share of the teacher's dev score it keeps. Raises as
     `freehold.train.distil.distil` does.
@@ -65,6 +68,7 @@ def distill(
             recipe,
             run,
             layers=layers,
+            student=student,
             corpus=[example for corpus in corpora for example in texts_for(teacher.task, corpus)],
             augment=augment,
             weights=weights,
@@ -75,7 +79,7 @@ def distill(
         )
         fit = found.fit
         if fit.epochs == 0:
-            return Student(None, found, run)
+            return Made(None, found, run)
         version = register(
             app,
             model=model,
@@ -88,7 +92,7 @@ def distill(
             metrics={f"teacher_{fit.score_name}": found.teacher_score, "retained": found.retained},
             lineage={
                 "distil": {
-                    "student": "layers",
+                    "student": student,
                     "layers": list(found.layers),
                     "augment": augment,
                     "unlabelled": found.unlabelled,
@@ -100,7 +104,7 @@ def distill(
         )
         if not fit.interrupted:
             shutil.rmtree(run, ignore_errors=True)
-    return Student(version, found, run)
+    return Made(version, found, run)
 
 
 def texts_for(task: str, corpus: Dataset) -> list[Any]:

@@ -31,6 +31,10 @@ class _Layers(click.ParamType[Any]):
     help="Layers of the student, evenly spaced among the teacher's; or which: 0,2,5.",
 )  # fmt: skip
 @click.option(
+    "--student", type=click.Choice(["layers", "static"]), default="layers", show_default=True,
+    help="What it is made of: the teacher's layers, or a table of one vector a token.",
+)  # fmt: skip
+@click.option(
     "--corpus", "corpora", type=click.Path(path_type=Path), multiple=True,
     help="Texts without labels that join; may be given more than once.",
 )  # fmt: skip
@@ -61,6 +65,7 @@ def command(
     output: Output,
     teacher: str,
     layers: int | tuple[int, ...],
+    student: Any,
     corpora: tuple[Path, ...],
     augment: int,
     train_file: Path | None,
@@ -75,7 +80,7 @@ def command(
     label: str | None,
     **knobs: Any,
 ) -> None:
-    """Train a student of a few of TEACHER's layers (bank@1) to answer as TEACHER does."""
+    """Train a small student to answer as TEACHER (bank@1) does."""
     from freehold.app import open_app
     from freehold.app.distill import distill
     from freehold.app.learn import recipe_of
@@ -85,18 +90,19 @@ def command(
     given = {"temperature": temperature, "soft": soft, "hidden": hidden, "hard": hard}
     weights = Weights(**{name: value for name, value in given.items() if value is not None})
     with open_app(project_of(output)) as app:
-        version = app.version(teacher, newest=True)
-        read = functools.partial(app.read, task=version.task, text=text, label=label)
+        parent = app.version(teacher, newest=True)
+        read = functools.partial(app.read, task=parent.task, text=text, label=label)
         texts = functools.partial(app.read, task="text-classification", labelled=False)
         with training_bar(output.err) as bar:
-            student = distill(
+            made = distill(
                 app,
-                teacher=version,
+                teacher=parent,
                 train_data=read(app.data_path(train_file, "train")),
                 dev_data=read(app.data_path(dev_file, "dev")),
                 recipe=recipe_of(app, **knobs),
-                model=name or version.model,
+                model=name or parent.model,
                 layers=layers,
+                student=student,
                 weights=weights,
                 corpora=[texts(corpus) for corpus in corpora],
                 augment=augment,
@@ -104,30 +110,33 @@ def command(
                 on_step=output.remark,
                 on_progress=bar,
             )
-    found, made = student.distilled, student.version
+    found, version = made.distilled, made.version
     if found.fit.interrupted:
         output.exit_code = 1
         output.remark("Stopped; go on with the same command and --resume.")
-    if made is None:
+    if version is None:
         output.document({"error": "stopped before the first epoch ended", "hint": "--resume"})
         return
+    cost = version.train_cost
     output.document(
         {
-            "model": made.model,
-            "version": made.version,
-            "task": made.task,
-            "teacher": version.name,
+            "model": version.model,
+            "version": version.version,
+            "task": version.task,
+            "teacher": parent.name,
+            "student": student,
             "layers": list(found.layers),
-            "metrics": made.metrics,
-            "seconds": made.train_seconds,
-            "cost": {"training": f"{made.train_cost:f}", "currency": made.currency},
+            "metrics": version.metrics,
+            "seconds": version.train_seconds,
+            "cost": {"training": f"{cost:f}", "currency": version.currency},
         }
     )
+    of = f"layers {', '.join(map(str, found.layers))}" if found.layers else "vectors of tokens"
     output.show(
-        f"[bold]{made.name}[/bold] of {version.name}'s layers "
-        f"{', '.join(map(str, found.layers))}: dev {found.fit.score_name} {found.fit.score:.4f}, "
+        f"[bold]{version.name}[/bold] of {parent.name}'s {of}: "
+        f"dev {found.fit.score_name} {found.fit.score:.4f}, "
         f"the teacher's {found.teacher_score:.4f}: {found.retained:.1%} of it kept; "
-        f"{found.fit.epochs} epochs in {made.train_seconds:.0f} s, "
-        f"cost {made.train_cost:.4f} {made.currency} of machine."
+        f"{found.fit.epochs} epochs in {version.train_seconds:.0f} s, "
+        f"cost {cost:.4f} {version.currency} of machine."
     )
-    output.show(f"Next: freehold evaluate {made.name} && freehold export {made.name}")
+    output.show(f"Next: freehold evaluate {version.name} && freehold export {version.name}")

@@ -108,6 +108,34 @@ def test_words_of_unlabelled_texts_are_learnt_and_kept(
     assert np.array_equal(before[unused], after[unused])
 
 
+def test_a_static_student_learns_the_answers(
+    teacher: Path, train_texts: Dataset, dev_texts: Dataset, deep: Recipe, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(deep, learning_rate=None, epochs=None, patience=20)
+    given = (teacher, train_texts, dev_texts, recipe, tmp_path / "s")
+    found = distil(*given, student="static")
+    assert found.layers == ()
+    assert found.fit.score > 0.9
+    assert checkpoint.load(tmp_path / "s").module.encoder.config.hidden_size == 32
+    with pytest.raises(TrainError, match="no layers to match"):
+        distil(*given, student="static", weights=Weights(soft=0))
+    with pytest.raises(TrainError, match="static encoder already"):
+        distil(tmp_path / "s", *given[1:4], tmp_path / "t", student="static")
+    with pytest.raises(TrainError, match="no layers that a student"):
+        distil(tmp_path / "s", *given[1:4], tmp_path / "t", layers=1)
+
+
+def test_what_the_recipe_leaves_open_is_chosen_by_the_number_of_texts() -> None:
+    open_recipe = Recipe(max_length=64)
+    chosen = module.suited(open_recipe, 12_000, 32, "layers")
+    assert (chosen.epochs, chosen.learning_rate, chosen.max_length) == (10, 5e-4, 32)
+    assert module.suited(open_recipe, 100, 128, "layers").epochs == 30
+    assert module.suited(open_recipe, 10**6, 128, "layers").epochs == 6
+    assert module.suited(open_recipe, 100, 128, "static") == open_recipe
+    given = Recipe(epochs=2, learning_rate=1e-5)
+    assert module.suited(given, 100, 128, "layers") == given
+
+
 @pytest.mark.parametrize("steps", [0, 3, 30])
 def test_a_stopped_run_ends_with_the_same_weights(
     steps: int,

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import torch
 
@@ -29,10 +29,16 @@ from freehold.train.predict import answer
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run
+from freehold.train.static import static_student
 from freehold.train.vocabulary import shrink
 
-__all__ = ["Distilled", "distil"]
+__all__ = ["Distilled", "Student", "distil"]
 
+Student = Literal["layers", "static"]
+
+LEARNING_RATE = 5e-4
+SEEN = 120_000  # examples that a student sees in all, each as often as it does …
+EPOCHS = 6, 30  # … within these bounds
 SAMPLE = 128  # rows that the spread of the teacher's vectors is taken over
 
 
@@ -40,7 +46,7 @@ SAMPLE = 128  # rows that the spread of the teacher's vectors is taken over
 class Distilled:
     fit: FitResult
     teacher_score: float  # on dev
-    layers: tuple[int, ...]  # of the teacher, that the student started as
+    layers: tuple[int, ...]  # of the teacher, that the student started as; none of a static one
     unlabelled: int  # texts without labels that joined
     seconds: float  # from start to end; of a resumed run also the steps taken before
 
@@ -57,7 +63,8 @@ def distil(
     recipe: Recipe,
     out: Path,
     *,
-    layers: int | Sequence[int],
+    layers: int | Sequence[int] = 3,
+    student: Student = "layers",
     corpus: Sequence[Any] = (),
     augment: int = 0,
     weights: Weights | None = None,
@@ -69,11 +76,12 @@ def distil(
 ) -> Distilled:
     """Train a student of so many `layers` (or of these of the teacher's) to answer as `teacher`.
 
-    The student starts as those layers, with the teacher's embeddings and head. `corpus` are
-    examples of the teacher's task without labels, `augment` the new texts made of each of train's;
-    both are learnt from by the teacher's answers only. The recipe's `base` is not looked at; the
-    checkpoint in `out` names `name` (the teacher's folder by default) in its place. Stopping and
-    going on are as in `fit`.
+    The student starts as those layers, with the teacher's embeddings and head; a "static" one as a
+    table of the teacher's vectors of single tokens, with a new head and nothing to match but
+    answers. `corpus` are examples of the teacher's task without labels, `augment` the new texts
+    made of each of train's; both are learnt from by the teacher's answers only. The recipe's
+    `base` is not looked at; the checkpoint in `out` names `name` (the teacher's folder by default)
+    in its place. Stopping and going on are as in `fit`.
 
     Raises TrainError where the teacher is of another task, has other labels or too few layers, and
     what `fit` raises.
@@ -85,8 +93,12 @@ def distil(
     model = load(teacher)
     _require_same(model, train, dev)
     files = find(str(teacher))
-    have = layers_of(files)
-    kept = evenly(have, layers) if isinstance(layers, int) else kept_layers(have, layers)
+    kept = _kept(files, layers) if student == "layers" else ()
+    if not kept and not weights.soft + weights.hard:
+        raise TrainError(
+            "A static student has no layers to match, and soft and hard are both 0.",
+            hint="Give one of them a weight.",
+        )
     extra = [*corpus, *stretched(train.examples, augment, recipe.seed)]
     step(f"the teacher answers {len(dev):,} dev examples")
     teacher_score = _score(model, dev)
@@ -97,17 +109,21 @@ def distil(
         _equip(run, model, kept, weights, len(train), step, stopping)
 
     try:
-        student = replace(write_student(files, kept, start), name=name or str(teacher))
+        if kept:
+            begun = write_student(files, kept, start)
+        else:
+            step("the teacher's vectors of single tokens become a table")
+            begun = static_student(files, start)
         before = clock.monotonic() - started
         result = fit(
             train,
             dev,
-            replace(recipe, max_length=min(recipe.max_length, model.meta.max_length)),
+            suited(recipe, len(train) + len(extra), model.meta.max_length, student),
             out,
             on_progress=on_progress,
             resume=resume,
             should_stop=should_stop,
-            files=student,
+            files=replace(begun, name=name or str(teacher)),
             labels=model.meta.labels,
             unlabelled=extra,
             prepared=prepared,
@@ -115,6 +131,25 @@ def distil(
     finally:
         shutil.rmtree(start, ignore_errors=True)
     return Distilled(result, teacher_score, kept, len(extra), before + result.seconds)
+
+
+def suited(recipe: Recipe, examples: int, longest: int, student: Student) -> Recipe:
+    """The recipe with what it leaves open as a student of layers wants it: more passes than labels
+    would take, at a higher rate, and texts as long as the teacher's."""
+    recipe = replace(recipe, max_length=min(recipe.max_length, longest))
+    if student == "static":  # has a choice of its own
+        return recipe
+    least, most = EPOCHS
+    return replace(
+        recipe,
+        learning_rate=recipe.learning_rate or LEARNING_RATE,
+        epochs=recipe.epochs or max(least, min(most, round(SEEN / examples))),
+    )
+
+
+def _kept(files: EncoderFiles, layers: int | Sequence[int]) -> tuple[int, ...]:
+    have = layers_of(files)
+    return evenly(have, layers) if isinstance(layers, int) else kept_layers(have, layers)
 
 
 def _equip(
@@ -129,12 +164,13 @@ def _equip(
     """Give the run the teacher's head, and its answers to learn from."""
     job: Any = run.job
     teacher: Any = model.module
-    job.module.head.load_state_dict(teacher.head.state_dict())
+    if kept:
+        job.module.head.load_state_dict(teacher.head.state_dict())
     shrink(teacher.encoder, run.vocabulary.used.tolist(), job.material.pad)
     matched = kept if weights.hidden else ()
     live = Live(teacher.to(job.hardware.device), job.hardware, matched)
     spread = _spread(live, job.material, job.hardware.device) if matched else None
-    answers = _answers(live, run.job, len(matched), step, stopping)
+    answers = _answers(live, run.job, len(matched), teacher, step, stopping)
     run.job = replace(
         run.job,
         objective=Distillation(
@@ -151,12 +187,13 @@ def _answers(
     live: Live,
     job: Job,
     layers: int,
+    teacher: Any,
     step: Callable[[str], None],
     stopping: Callable[[], bool],
 ) -> Answers:
     """Kept if they take no more than their share of the memory, else asked for in each step."""
     texts, tokens = len(job.material.ids), int(job.material.lengths().sum())
-    needed = bytes_of(tokens, layers, hidden_size(cast(Any, job.module).encoder))
+    needed = bytes_of(tokens, layers, hidden_size(teacher.encoder))
     if needed > room():
         step(
             f"the teacher answers again in each step: its vectors of {texts:,} texts would take "

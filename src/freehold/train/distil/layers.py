@@ -72,7 +72,7 @@ def name_of_layers(encoder: torch.nn.Module) -> str:
     is none (ALBERT has one layer, run many times) or more than one.
     """
     config: Any = encoder.config
-    layers = count_of(config.to_dict())
+    layers = int(config.num_hidden_layers)  # transformers' name, whatever config.json calls it
     names: list[str] = [
         name
         for name, part in encoder.named_modules()
@@ -93,7 +93,7 @@ def name_of_layers(encoder: torch.nn.Module) -> str:
 def tapped(encoder: torch.nn.Module, numbers: Sequence[int]) -> Iterator[list[torch.Tensor]]:
     """Within the block, a pass through the encoder leaves what the layers `numbers` put out, each
     (batch, tokens, width), in the list: in their order, after what an earlier pass left."""
-    layers: Any = encoder.get_submodule(name_of_layers(encoder))
+    layers: Any = encoder.get_submodule(name_of_layers(encoder)) if numbers else ()
     found: list[torch.Tensor] = []
 
     def keep(module: torch.nn.Module, given: Any, out: Any) -> None:
