@@ -1,15 +1,8 @@
-"""An evaluation as one self-contained HTML page: no request leaves it, no text of the data runs.
-
-Style, script and charts are inline. The page's content security policy names the one script by its
-hash, so that even markup that slipped through `esc` could not run.
-"""
+"""An evaluation as one self-contained HTML page."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterable, Sequence
-from importlib import resources
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,6 +15,7 @@ from freehold.evaluate.charts import (
     reliability_diagram,
 )
 from freehold.evaluate.intervals import Interval
+from freehold.evaluate.page import cards, number, page, table
 from freehold.evaluate.report import Evaluation, Mistake
 from freehold.evaluate.scores import Table
 
@@ -54,11 +48,6 @@ _TERMS = {
 
 def render(evaluation: Evaluation, title: str) -> str:
     """The whole page as text (write it as UTF-8); `title` heads it."""
-    folder = resources.files("freehold.evaluate")
-    style = folder.joinpath("report.css").read_text(encoding="utf-8")
-    script = folder.joinpath("report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     sections = [
         ("entities", "Entities", _entities(evaluation)),
         ("labels", "Words" if evaluation.tagging else "Labels", _labels(evaluation)),
@@ -66,37 +55,26 @@ def render(evaluation: Evaluation, title: str) -> str:
         ("calibration", "Calibration", _calibration(evaluation)),
         ("mistakes", "Surest mistakes", _mistakes(evaluation.mistakes, evaluation.tagging)),
     ]
-    shown = [(key, name, body) for key, name, body in sections if body]
-    links = "".join(f'<a href="#{key}">{name}</a>' for key, name, _ in shown)
-    body = "".join(
-        f'<section id="{key}"><h2>{name}</h2>{content}</section>' for key, name, content in shown
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{esc(title)}</title><style>{style}</style></head>\n"
-        f"<body><main>{_header(evaluation, title)}<nav>{links}</nav>{_cards(evaluation)}"
-        f"{_notes(evaluation.notes)}{body}{_terms()}{_footer(evaluation)}</main>\n"
-        f"<script>{script}</script></body></html>\n"
+    return page(
+        title,
+        kicker=f"Evaluation · {evaluation.task}",
+        facts=_facts(evaluation),
+        cards=_cards(evaluation),
+        notes=evaluation.notes,
+        sections=sections,
+        terms=_TERMS,
+        footer=f"{evaluation.data}, sha256 {evaluation.sha256} · intervals from "
+        f"{evaluation.intervals.resamples:,} resamples, seed {evaluation.seed} · made by Freehold",
     )
 
 
-def _header(evaluation: Evaluation, title: str) -> str:
-    scores = evaluation.scores
-    facts = [esc(evaluation.data)]
+def _facts(evaluation: Evaluation) -> list[str]:
+    labels = len(evaluation.scores.labels)
     if evaluation.tagging:
-        facts += [
-            f"{evaluation.n:,} sentences",
-            f"{scores.n:,} words",
-            f"{len(scores.labels)} tags",
-        ]
+        counts = [f"{evaluation.n:,} sentences", f"{evaluation.scores.n:,} words", f"{labels} tags"]
     else:
-        facts += [f"{evaluation.n:,} examples", f"{len(scores.labels)} labels"]
-    return (
-        f'<header><p class="kicker">Evaluation · {evaluation.task}</p>'
-        f"<h1>{esc(title)}</h1><p>{' · '.join(facts)}</p></header>"
-    )
+        counts = [f"{evaluation.n:,} examples", f"{labels} labels"]
+    return [evaluation.data, *counts]
 
 
 def _cards(evaluation: Evaluation) -> str:
@@ -105,32 +83,17 @@ def _cards(evaluation: Evaluation) -> str:
     if evaluation.tagging:
         names = {"entity_f1": "Entity F1"}
         names |= {"accuracy": "Accuracy, word by word", "macro_f1": "Macro F1, word by word"}
-    cards = [
-        _card(name, f"{getattr(scores, key):.3f}", _range(evaluation, key))
+    shown = [
+        (name, f"{getattr(scores, key):.3f}", _range(evaluation, key))
         for key, name in names.items()
     ]
     gap = f"was {calibration.before.ece:.3f} before temperature {calibration.temperature:.3f}"
-    cards.append(_card("Calibration error", f"{calibration.after.ece:.3f}", gap))
-    cards[0] = cards[0].replace('class="card"', 'class="card first"')
-    return f'<dl class="cards">{"".join(cards)}</dl>'
-
-
-def _card(name: str, value: str, below: str) -> str:
-    return (
-        f'<div class="card"><dt>{name}</dt><dd class="value">{value}</dd>'
-        f'<dd class="range">{below}</dd></div>'
-    )
+    return cards([*shown, ("Calibration error", f"{calibration.after.ece:.3f}", gap)])
 
 
 def _range(evaluation: Evaluation, key: str) -> str:
     low, high = evaluation.intervals.metrics[key]
     return f"{evaluation.intervals.level:.0%} interval {low:.3f}–{high:.3f}"
-
-
-def _notes(notes: Sequence[str]) -> str:
-    if not notes:
-        return ""
-    return f'<div class="notes"><ul>{"".join(f"<li>{esc(note)}</li>" for note in notes)}</ul></div>'
 
 
 def _entities(evaluation: Evaluation) -> str:
@@ -141,8 +104,8 @@ def _entities(evaluation: Evaluation) -> str:
         "Whole entities: the first word, the last word and the type must all be right. An I- tag "
         "that follows no entity of its type begins one, as in the CoNLL-2003 scorer."
     )
-    table = _score_table("entity-table", "Type", entities, evaluation.intervals.per_type, None)
-    return f'<p class="lead">{lead}</p>{table}'
+    shown = _score_table("entity-table", "Type", entities, evaluation.intervals.per_type, None)
+    return f'<p class="lead">{lead}</p>{shown}'
 
 
 def _labels(evaluation: Evaluation) -> str:
@@ -162,14 +125,14 @@ def _labels(evaluation: Evaluation) -> str:
         )
     name = "Tag" if evaluation.tagging else "Label"
     intervals = evaluation.intervals.per_label
-    table = _score_table("label-table", name, scores.per_label, intervals, taken)
-    return f'<p class="lead">{lead}</p>{search}{table}'
+    shown = _score_table("label-table", name, scores.per_label, intervals, taken)
+    return f'<p class="lead">{lead}</p>{search}{shown}'
 
 
 def _score_table(
     identity: str,
     name: str,
-    table: Table,
+    scores: Table,
     intervals: dict[str, Interval | None],
     taken: dict[str, str] | None,
 ) -> str:
@@ -177,14 +140,14 @@ def _score_table(
     heads += [(text, "number") for text in ("Precision", "Recall", "Support", "Answered")]
     heads += [] if taken is None else [("Most often taken for", "text")]
     rows = []
-    for row in table.rows:
+    for row in scores.rows:
         interval = intervals[row.label]
         low = -1.0 if interval is None else interval[0]
         limits = "–" if interval is None else f"{interval[0]:.3f}–{interval[1]:.3f}"
         rows.append(
             f'<tr><th class="t" scope="row" dir="auto">{esc(row.label)}</th>'
-            f"{_number(row.f1)}<td>{f1_bar(row.f1, interval)}</td>"
-            f'<td data-v="{low:.6f}">{limits}</td>{_number(row.precision)}{_number(row.recall)}'
+            f"{number(row.f1)}<td>{f1_bar(row.f1, interval)}</td>"
+            f'<td data-v="{low:.6f}">{limits}</td>{number(row.precision)}{number(row.recall)}'
             f'<td data-v="{row.support}">{row.support:,}</td>'
             f'<td data-v="{row.predicted}">{row.predicted:,}</td>'
             + (
@@ -196,14 +159,14 @@ def _score_table(
         )
     feet = []
     for mean in ("micro", "macro", "weighted"):
-        one = getattr(table, mean)
+        one = getattr(scores, mean)
         feet.append(
-            f'<tr><th class="t" scope="row">{mean} average</th>{_number(one.f1)}<td></td><td></td>'
-            f"{_number(one.precision)}{_number(one.recall)}<td>{one.support:,}</td><td></td>"
+            f'<tr><th class="t" scope="row">{mean} average</th>{number(one.f1)}<td></td><td></td>'
+            f"{number(one.precision)}{number(one.recall)}<td>{one.support:,}</td><td></td>"
             + ("" if taken is None else "<td></td>")
             + "</tr>"
         )
-    return _table(identity, heads, rows, feet, kind="panel scores")
+    return table(identity, heads, rows, feet, kind="panel scores")
 
 
 def _confusion(evaluation: Evaluation) -> str:
@@ -229,7 +192,7 @@ def _confusion(evaluation: Evaluation) -> str:
     heads = [("Meant", "text"), ("Answered", "text"), ("Times", "number")]
     heads.append(("Share of meant", "number"))
     beside = "two" if len(shown) <= _BESIDE else "stack"
-    pairs = _table("confusion-table", heads, rows[: _BESIDE if beside == "two" else None])
+    pairs = table("confusion-table", heads, rows[: _BESIDE if beside == "two" else None])
     return (
         f'<p class="lead">{lead}</p><div class="{beside}"><div><h3>Confusion matrix</h3>'
         '<div class="panel"><p class="readout">Point at a cell to read it.</p>'
@@ -281,7 +244,7 @@ def _mistakes(mistakes: Sequence[Mistake], tagging: bool) -> str:
     ]
     heads = [("Line", "number"), ("Text", "text"), ("Meant", "text"), ("Answered", "text")]
     heads.append(("Confidence", "number"))
-    return f'<p class="lead">{lead}</p>{_table("mistake-table", heads, rows)}'
+    return f'<p class="lead">{lead}</p>{table("mistake-table", heads, rows)}'
 
 
 def _marked(one: Mistake) -> str:
@@ -295,49 +258,5 @@ def _marked(one: Mistake) -> str:
     return f"{esc(before)}{gap_before}<mark>{esc(word)}</mark>{gap_after}{esc(after)}"
 
 
-def _table(
-    identity: str,
-    heads: Sequence[tuple[str, str]],
-    rows: Iterable[str],
-    feet: Iterable[str] = (),
-    kind: str = "panel",
-) -> str:
-    """A sortable table; `heads` are (text, "text" or "number"), an empty text is not sortable."""
-    cells = "".join(
-        f'<th scope="col" data-kind="{sort}"{_left(sort)}>'
-        f'<button type="button">{text}</button></th>'
-        if text
-        else "<td></td>"
-        for text, sort in heads
-    )
-    foot = "".join(feet)
-    return (
-        f'<div class="{kind}"><table id="{identity}"><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody>{f'<tfoot>{foot}</tfoot>' if foot else ''}</table></div>"
-    )
-
-
-def _left(kind: str) -> str:
-    return ' class="t"' if kind == "text" else ""
-
-
-def _number(value: float) -> str:
-    return f'<td data-v="{value:.6f}">{value:.3f}</td>'
-
-
 def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "under 0.1%"
-
-
-def _terms() -> str:
-    terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in _TERMS.items())
-    summary = "<summary>What the figures mean</summary>"
-    return f"<section><details>{summary}<dl>{terms}</dl></details></section>"
-
-
-def _footer(evaluation: Evaluation) -> str:
-    return (
-        f"<footer>{esc(evaluation.data)}, sha256 {esc(evaluation.sha256)} · intervals from "
-        f"{evaluation.intervals.resamples:,} resamples, seed {evaluation.seed} · "
-        "made by Freehold</footer>"
-    )
