@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from freehold.train.tasks.shared import tokenize
 from tokenizers import ByteLevelBPETokenizer
 
 from freehold.data.read import read_dataset
@@ -27,7 +28,6 @@ from freehold.train.pretrain.corpus import Corpus, corpus_of
 from freehold.train.pretrain.heldout import by_bootstrap
 from freehold.train.pretrain.knobs import Pretraining
 from freehold.train.pretrain.run import Pretrained, pretrain
-from freehold.train.tasks.shared import tokenize
 
 
 def corpus(path: Path) -> Corpus:

@@ -69,6 +69,19 @@ class Train:
     batch_tokens: int = setting(0, "Tokens in a batch, padding included; 0: the recipe's default.")
     max_length: int = setting(128, "Tokens of a text that the model reads; the rest is cut off.")
     class_weights: str = setting("none", "none, or balanced: rare labels weigh more in the loss.")
+    adversarial: str = setting(
+        "none", "Training on harder word vectors: none, fgm, pgd or freelb; or rdrop."
+    )
+    adversarial_steps: int = setting(3, "Uphill steps of pgd, passes over each batch of freelb.")
+    adversarial_size: float = setting(
+        0.3, "How far word vectors are moved, as a share of the length of the text's own."
+    )
+    adversarial_weight: float = setting(
+        1.0, "Weight of the harder batch beside the plain one (fgm, pgd), of the agreement (rdrop)."
+    )
+    augment: float = setting(
+        0.0, "Copies of each training text with typing slips and synonyms; 0 for none."
+    )
     patience: int = setting(0, "Epochs without a better dev score before stopping; 0: the default.")
     precision: str = setting("auto", "auto (bf16 where the hardware has it), fp32 or bf16.")
     seed: int = setting(0, "Seed of everything random.")

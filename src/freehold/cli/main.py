@@ -19,6 +19,7 @@ VERBS = {
     "train": ("train", "Fine-tune an encoder on labelled texts; registers a version."),
     "distill": ("distill", "Train a small student to answer as a version does."),
     "evaluate": ("evaluate", "Score a version honestly, with intervals."),
+    "attack": ("attack", "What typing slips and synonyms do to a version's answers."),
     "models": ("models", "List versions and their stages."),
     "export": ("export", "Make a bundle that serves without torch."),
     "predict": ("predict", "Label a file of texts with a version."),

@@ -19,7 +19,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from freehold.train.progress import Progress as TrainProgress
 
-__all__ = ["pretraining_bar", "steps", "training_bar", "training_text"]
+__all__ = ["counting_bar", "pretraining_bar", "steps", "training_bar", "training_text"]
 
 
 @contextmanager
@@ -102,6 +102,31 @@ def steps(console: Console) -> Iterator[Callable[[str], None]]:
                 console.print(text, style="dim", markup=False)
 
         yield step
+
+
+@contextmanager
+def counting_bar(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A callback (name, of, done) that draws a bar of the part under way, by its name."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    begun: list[str] = []
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        line = bar.add_task("starting", total=None)
+
+        def draw(name: str, of: int, done: int) -> None:
+            bar.update(line, description=name, total=of, completed=done)
+            if name not in begun:
+                begun.append(name)
+                if not console.is_terminal:
+                    console.print(name, style="dim", markup=False)
+
+        yield draw
 
 
 def training_text(progress: TrainProgress) -> str:

@@ -25,6 +25,11 @@ from freehold.cli.common import Output, columns, project_of, verb
 @click.option("--batch-tokens", type=click.IntRange(min=16))
 @click.option("--max-length", type=click.IntRange(min=8))
 @click.option("--class-weights", type=click.Choice(["none", "balanced"]))
+@click.option("--adversarial", type=click.Choice(["none", "fgm", "pgd", "freelb", "rdrop"]))
+@click.option("--adversarial-steps", type=click.IntRange(min=1))
+@click.option("--adversarial-size", type=click.FloatRange(min=0, min_open=True))
+@click.option("--adversarial-weight", type=click.FloatRange(min=0, min_open=True))
+@click.option("--augment", type=click.FloatRange(min=0), help="Changed copies of each text.")
 @click.option("--patience", type=click.IntRange(min=1))
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
 @click.option("--threads", type=click.IntRange(min=1))
@@ -68,14 +73,18 @@ def command(
                 f"{dev_data.path.name} has labels that {train_data.path.name} lacks, "
                 f"which count as errors: {', '.join(unknown[:5])}{' …' if unknown[5:] else ''}"
             )
+        recipe = recipe_of(app, **knobs)
+        if recipe.adversarial == "rdrop" and not recipe.encoder_dropout:
+            output.remark("rdrop compares passes with dropout: 0.1 of it is set inside the encoder")
+        hardened = recipe.adversarial != "none" or recipe.augment > 0
         with training_bar(output.err) as bar:
             trained = train(
                 app,
                 train_data=train_data,
                 dev_data=dev_data,
-                recipe=recipe_of(app, **knobs),
+                recipe=recipe,
                 model=name or project.model,
-                method="fine-tune" if source is None else "transfer",
+                method="transfer" if source else "harden" if hardened else "fine-tune",
                 resume=resume,
                 on_progress=bar,
             )

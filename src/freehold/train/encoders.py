@@ -29,6 +29,7 @@ __all__ = [
     "longest_input",
     "read_json",
     "require_kind",
+    "special_ids",
     "tied",
 ]
 
@@ -248,6 +249,12 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+def special_ids(tokenizer: Tokenizer) -> list[int]:
+    """Ids of the tokens that stand for no text, such as [CLS] and [SEP]."""
+    added = tokenizer.get_added_tokens_decoder()
+    return sorted(number for number, token in added.items() if token.special)
 
 
 def longest_input(files: EncoderFiles) -> int:

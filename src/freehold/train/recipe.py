@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args
 from freehold.errors import TrainError
 from freehold.settings import setting
 
-__all__ = ["ClassWeights", "Precision", "Recipe"]
+__all__ = ["Adversarial", "ClassWeights", "Precision", "Recipe"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 ClassWeights = Literal["none", "balanced"]
+Adversarial = Literal["none", "fgm", "pgd", "freelb", "rdrop"]
 
 # What `epochs = None` aims at: so many optimizer steps in all, within the bounds of each task.
 STEPS = 700
@@ -22,6 +23,7 @@ EPOCHS: dict[str, tuple[int, int]] = {"tags": (3, 15), "span": (3, 10), "vector"
 MOST_EPOCHS = (6, 20)  # of all others
 LEARNING_RATE: dict[str, float] = {"tags": 2e-4, "span": 2e-4, "vector": 5e-5}
 RATE = 3e-4
+RDROP_DROPOUT = 0.1  # inside the encoder where the recipe has none: R-Drop compares what it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,20 @@ class Recipe:
         "none", "Weight of each label in the loss: none, or balanced (rare labels count more)."
     )
     label_smoothing: float = setting(0.0, "Share of each target spread over all labels.")
+    adversarial: Adversarial = setting(
+        "none",
+        "Training on harder word vectors: none, fgm, pgd or freelb; or rdrop.",
+    )
+    adversarial_steps: int = setting(3, "Uphill steps of pgd, passes over each batch of freelb.")
+    adversarial_size: float = setting(
+        0.3, "How far word vectors are moved, as a share of the length of the text's own."
+    )
+    adversarial_weight: float = setting(
+        1.0, "Weight of the harder batch beside the plain one (fgm, pgd), of the agreement (rdrop)."
+    )
+    augment: float = setting(
+        0.0, "Copies of each training text with typing slips and synonyms; 0 for none."
+    )
     precision: Precision = setting(
         "auto", "fp32, bf16 (matrix products in bfloat16), or auto: bf16 where it is fast."
     )
@@ -60,7 +76,15 @@ class Recipe:
     threads: int | None = setting(None, "Processor threads; all that torch finds when not given.")
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "learning_rate", "batch_tokens", "max_length", "patience", "threads")
+        positive: tuple[str, ...] = (
+            "epochs",
+            "learning_rate",
+            "batch_tokens",
+            "max_length",
+            "patience",
+            "threads",
+        )
+        positive += ("adversarial_steps", "adversarial_size", "adversarial_weight")
         for name in positive:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -70,10 +94,15 @@ class Recipe:
         for name in ("warmup", "dropout", "encoder_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainError(f"{name} is {getattr(self, name)}, but has to be in 0 <= x < 1.")
-        for name in ("weight_decay", "clip_norm"):
+        for name in ("weight_decay", "clip_norm", "augment"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise TrainError(f"{name} is {getattr(self, name)}, but has to be 0 or more.")
-        for name, choices in (("class_weights", ClassWeights), ("precision", Precision)):
+        choices_of = {
+            "class_weights": ClassWeights,
+            "precision": Precision,
+            "adversarial": Adversarial,
+        }
+        for name, choices in choices_of.items():
             if getattr(self, name) not in get_args(choices):
                 allowed = ", ".join(get_args(choices))
                 raise TrainError(
@@ -84,7 +113,8 @@ class Recipe:
         """This recipe with nothing left open, for training data of so many tokens in all.
 
         Batches are 1,024 tokens, less for small data so that an epoch still has some thirty steps;
-        epochs are as many as make `STEPS` steps, within the bounds of the task.
+        epochs are as many as make `STEPS` steps, within the bounds of the task. R-Drop gets dropout
+        inside the encoder where there is none.
         """
         batch = self.batch_tokens or max(256, min(1024, round(tokens / 30 / 64) * 64))
         from freehold.tasks.registry import task_of  # brings numpy, which reading a recipe need not
@@ -97,6 +127,7 @@ class Recipe:
             epochs=self.epochs or max(least, min(most, round(STEPS / steps))),
             learning_rate=self.learning_rate or LEARNING_RATE.get(head, RATE),
             batch_tokens=batch,
+            encoder_dropout=self.encoder_dropout or RDROP_DROPOUT * (self.adversarial == "rdrop"),
         )
 
     def document(self) -> dict[str, Any]:

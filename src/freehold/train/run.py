@@ -11,16 +11,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from freehold.errors import TrainError
 from freehold.tasks.base import Logits, Score
 from freehold.tasks.types import Dataset
 from freehold.train import checkpoint, state
 from freehold.train.adapter import Rows, adapter_of
+from freehold.train.adversarial import objective_of
+from freehold.train.augment import augmented
 from freehold.train.batches import IGNORED, Ids
 from freehold.train.checkpoint import Meta
-from freehold.train.encoders import EncoderFiles, load_encoder, load_tokenizer, longest_input
+from freehold.train.encoders import (
+    EncoderFiles,
+    load_encoder,
+    load_tokenizer,
+    longest_input,
+    special_ids,
+)
 from freehold.train.hardware import Hardware
 from freehold.train.loop import Job, Material
-from freehold.train.objective import Objective, Plain
+from freehold.train.objective import Objective
 from freehold.train.optimizer import adamw
 from freehold.train.predict import answer
 from freehold.train.recipe import Recipe
@@ -113,26 +122,30 @@ def prepare(
     `labels` are those of the training data unless given. `unlabelled` examples come after them in
     the material, without targets: an objective that makes use of them has to be handed in.
     """
+    if objective is not None:
+        _require_unhardened(recipe)
     adapter = adapter_of(train.task)
     labels = list(labels) or adapter.labels(train)
     tokenizer = load_tokenizer(files.folder)
     max_length = min(recipe.max_length, longest_input(files))
-    rows = adapter.encode(tokenizer, train.examples, max_length)
+    examples = augmented(train, recipe.augment, recipe.seed).examples
+    rows = adapter.encode(tokenizer, examples, max_length)
     dev_rows = adapter.encode(tokenizer, dev.examples, max_length)
     more = adapter.encode(tokenizer, unlabelled, max_length).ids if unlabelled else []
-    tokens = int(rows.lengths().sum()) + sum(map(len, more))
+    # Copies leave the epochs as they are: twice the texts are twice the steps.
+    tokens = int(rows.lengths()[: rows.first[len(train)]].sum()) + sum(map(len, more))
     settled = suited(recipe, files).resolved(train.task, tokens)
     assert settled.epochs is not None
     assert settled.learning_rate is not None
     assert settled.batch_tokens is not None
 
     encoder = load_encoder(files, attention=machine.attention)
-    _set_dropout(encoder, recipe.encoder_dropout)
+    _set_dropout(encoder, settled.encoder_dropout)
     pad = int(files.config().get("pad_token_id") or 0)
     used = np.unique(np.concatenate([*rows.ids, *more, *dev_rows.ids])).tolist()
     vocabulary = shrink(encoder, used, pad)
     module = adapter.module(encoder, len(labels), recipe.dropout).to(machine.device)
-    targets = adapter.targets(rows, train.examples, labels)
+    targets = adapter.targets(rows, examples, labels)
     module.settle(targets)
     material = Material(
         ids=[vocabulary.renumber(ids) for ids in [*rows.ids, *more]],
@@ -142,6 +155,7 @@ def prepare(
         parts=adapter.task.parts,
     )
     weights = module.balance(targets, len(labels)) if recipe.class_weights == "balanced" else None
+    special = vocabulary.rows(special_ids(tokenizer))
     job = Job(
         module=module,
         adapter=adapter,
@@ -156,7 +170,7 @@ def prepare(
         label_weights=None if weights is None else weights.to(machine.device),
         label_smoothing=recipe.label_smoothing,
         seed=recipe.seed,
-        objective=objective or Plain(),
+        objective=objective or objective_of(settled, adapter.task, special),
     )
     meta = Meta(
         task=train.task,
@@ -181,6 +195,16 @@ def prepare(
         out=out,
         identity=_identity(train, dev, settled, files, machine),
     )
+
+
+def _require_unhardened(recipe: Recipe) -> None:
+    """A method with its own objective knows its examples by number, and needs them as given."""
+    for name, off in (("adversarial", "none"), ("augment", 0)):
+        if (value := getattr(recipe, name)) != off:
+            raise TrainError(
+                f"This method has an objective of its own, so {name} cannot be {value}.",
+                hint=f"Leave {name} at {off}, also under [train] of freehold.toml.",
+            )
 
 
 def _set_dropout(encoder: torch.nn.Module, share: float) -> None:

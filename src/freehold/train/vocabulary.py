@@ -33,6 +33,10 @@ class Vocabulary:
         """Token ids of the tokenizer -> rows of the shrunk table."""
         return self._row[ids]
 
+    def rows(self, ids: Iterable[int]) -> list[int]:
+        """Rows of those of these token ids that the shrunk table has."""
+        return [row for number in ids if (row := int(self._row[number])) >= 0]
+
     def whole(self, trained: torch.Tensor) -> torch.Tensor:
         """The whole table with the trained rows in their places."""
         table = self._table.clone()

@@ -1,0 +1,1 @@
+"""Attacks on a classifier: small changes of its inputs that turn its answers."""
