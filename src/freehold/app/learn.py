@@ -17,6 +17,7 @@ from freehold.registry import Version
 from freehold.store.files import replacing
 
 if TYPE_CHECKING:
+    from freehold.evaluate.figures import Figures
     from freehold.evaluate.report import Evaluation
     from freehold.export.report import ExportReport
     from freehold.tasks.types import Dataset
@@ -98,16 +99,23 @@ def train(
     return Trained(version, result, run)
 
 
-def evaluate(app: App, version: Version, data: Dataset, *, seed: int = 0) -> Evaluation:
-    """Score a version on labelled texts, with the weights as they were trained."""
+def evaluate(app: App, version: Version, data: Dataset, *, seed: int = 0) -> Evaluation | Figures:
+    """Score a version on labelled texts, with the weights as they were trained: labels with their
+    confusions and calibration where it chooses one of several, else the figures of its task."""
+    from freehold.evaluate.figures import evaluate_figures
     from freehold.evaluate.report import evaluate as score
+    from freehold.tasks.registry import task_of
 
     logits = _logits(app.registry.checkpoint(version), data)
-    # On the texts that the temperature was fitted on, it is fitted anew, by halves: measured on
-    # what it has seen it would flatter.
+    labels = list(version.labels)
+    # On the texts that something was fitted on, it is fitted anew, by halves: measured on what it
+    # has seen it would flatter.
     seen = data.sha256 == version.lineage["data"]["dev"]["sha256"]
+    if not task_of(version.task).chooses:
+        settings = None if seen else version.settings
+        return evaluate_figures(data, logits, labels, settings=settings, seed=seed)
     temperature = None if seen else version.temperature
-    return score(data, logits, list(version.labels), temperature=temperature, seed=seed)
+    return score(data, logits, labels, temperature=temperature, seed=seed)
 
 
 def export(

@@ -29,8 +29,9 @@ def command(
     from freehold.app import open_app
     from freehold.app.learn import evaluate
     from freehold.cli.progress import steps
-    from freehold.evaluate.html import render
-    from freehold.evaluate.terminal import render as table
+    from freehold.evaluate import figures_view, terminal
+    from freehold.evaluate import html as pages
+    from freehold.evaluate.figures import Figures
     from freehold.store.files import write_text
 
     project = project_of(output)
@@ -42,7 +43,13 @@ def command(
             step(f"scoring {version.name} on {len(data):,} examples of {data.path.name}")
             evaluation = evaluate(app, version, data, seed=seed)
         page = html or project.root / "reports" / f"{version.name}-{data.path.stem}.html"
-        write_text(page, render(evaluation, title=f"{version.name} on {data.path.name}"))
+        title = f"{version.name} on {data.path.name}"
+        if isinstance(evaluation, Figures):
+            table = figures_view.render_terminal(evaluation)
+            write_text(page, figures_view.render_page(evaluation, title))
+        else:
+            table = terminal.render(evaluation)
+            write_text(page, pages.render(evaluation, title))
     output.document(
         {
             "model": version.model,
@@ -52,5 +59,5 @@ def command(
             **evaluation.document(),
         }
     )
-    output.show(table(evaluation))
+    output.show(table)
     output.show(f"The report: {page}")

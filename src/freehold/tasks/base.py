@@ -127,6 +127,10 @@ class Task(ABC):
         """What is fitted on dev once the weights stand; goes into the version and its bundle."""
         return {}
 
+    def neutral(self, logits: Logits, settings: Settings) -> Logits:
+        """Logits that say with no settings what these say with them."""
+        return logits
+
     # --- how well
 
     def decisions(self, example: Any) -> tuple[str, ...] | None:

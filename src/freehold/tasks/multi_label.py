@@ -68,6 +68,11 @@ class MultiLabel(Task):
         """A threshold for each label."""
         return {"thresholds": best_thresholds(_gold(examples, labels)[0], _chances(logits))}
 
+    def neutral(self, logits: Logits, settings: Settings) -> Logits:
+        limits = np.clip(_thresholds(settings, len(logits)), 1e-6, 1 - 1e-6)
+        moved: Logits = (logits - np.log(limits / (1 - limits))).astype(np.float32)
+        return moved
+
     def measure(
         self,
         examples: Sequence[Any],

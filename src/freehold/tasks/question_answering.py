@@ -107,6 +107,12 @@ class QuestionAnswering(Task):
             return {"no_answer": float(margins.min()) - 1.0}
         return {"no_answer": float((margins[order[best]] + following) / 2)}
 
+    def neutral(self, logits: Logits, settings: Settings) -> Logits:
+        limit = settings.get("no_answer", 0.0)
+        moved = logits.copy()
+        moved[0, 2] = -np.inf if limit is None and len(moved) > 1 else moved[0, 2] - (limit or 0.0)
+        return moved
+
     def measure(
         self,
         examples: Sequence[Any],
