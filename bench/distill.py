@@ -7,7 +7,8 @@ two models taking turns, once in float32 and once in int8, in the way `freehold 
 candidates: median of five rounds.
 
     python bench/distill.py                                # all of it
-    python bench/distill.py --folder F --only teacher      # in parts: F keeps what is done
+    python bench/distill.py --folder F --only teacher      # in parts: F keeps what is done, also
+                                                           # of a run that Ctrl-C stopped
 
 Data: FREEHOLD_SHARED, or the folder `shared` beside the repository. The last line is JSON.
 """
@@ -32,9 +33,10 @@ from freehold.export.sample import Sample
 from freehold.serve.engine import Engine
 from freehold.train.checkpoint import read_meta
 from freehold.train.distil.distil import distil
-from freehold.train.finetune import fit
+from freehold.train.finetune import FitResult, fit
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
+from freehold.train.state import path_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LAYERS = 3
@@ -50,7 +52,7 @@ class Case:
     augment: int
 
 
-CASES = {"banking77": Case(0.99, 1), "conll2003": Case(0.985, 1)}
+CASES = {"banking77": Case(0.99, 0), "conll2003": Case(0.985, 0)}
 
 
 def show(progress: Progress) -> None:
@@ -60,6 +62,11 @@ def show(progress: Progress) -> None:
             f"{progress.examples_per_second:.0f} examples/s",
             flush=True,
         )
+
+
+def require_finished(result: FitResult) -> None:
+    if result.interrupted:
+        sys.exit("Stopped; the same command with the same --folder goes on.")
 
 
 class Bench:
@@ -74,25 +81,36 @@ class Bench:
 
     def teacher(self) -> dict[str, Any]:
         def make() -> dict[str, Any]:
-            recipe = Recipe(threads=self.threads)
-            result = fit(self.train, self.dev, recipe, self.folder / "teacher", on_progress=show)
+            out = self.folder / "teacher"
+            result = fit(
+                self.train,
+                self.dev,
+                Recipe(threads=self.threads),
+                out,
+                on_progress=show,
+                resume=path_of(out).exists(),
+            )
+            require_finished(result)
             return {"score": result.score, "seconds": result.seconds, "epochs": result.epochs}
 
         return self._once("teacher", make)
 
     def student(self) -> dict[str, Any]:
         def make() -> dict[str, Any]:
+            out = self.folder / "student"
             found = distil(
                 self.folder / "teacher",
                 self.train,
                 self.dev,
                 Recipe(threads=self.threads),
-                self.folder / "student",
+                out,
                 layers=LAYERS,
                 augment=self.case.augment,
                 on_step=lambda line: print(f"    {line}", flush=True),
                 on_progress=show,
+                resume=path_of(out).exists(),
             )
+            require_finished(found.fit)
             return {
                 "score": found.fit.score,
                 "retained": found.retained,

@@ -33,7 +33,8 @@ class Material:
     """Training data as numbers: rows of token ids, and what the logits of each should say.
 
     `types` are segment numbers of text pairs. Where an example is `parts` rows that have to stand
-    in one batch, `ids` has them one after another, and `targets` one for all of them.
+    in one batch, `ids` has them one after another, and `targets` one for all of them. The last
+    `unlabelled` of the targets say nothing.
     """
 
     ids: Sequence[Ids]
@@ -41,6 +42,7 @@ class Material:
     pad: int
     types: Sequence[Ids] | None = None
     parts: int = 1
+    unlabelled: int = 0
 
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each example, as its longest row makes them."""

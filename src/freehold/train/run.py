@@ -15,7 +15,7 @@ from freehold.errors import TrainError
 from freehold.tasks.base import Logits, Score
 from freehold.tasks.types import Dataset
 from freehold.train import checkpoint, state
-from freehold.train.adapter import Rows, adapter_of
+from freehold.train.adapter import Adapter, Rows, adapter_of
 from freehold.train.adversarial import objective_of
 from freehold.train.augment import augmented
 from freehold.train.batches import IGNORED, Ids
@@ -131,9 +131,9 @@ def prepare(
     examples = augmented(train, recipe.augment, recipe.seed).examples
     rows = adapter.encode(tokenizer, examples, max_length)
     dev_rows = adapter.encode(tokenizer, dev.examples, max_length)
-    more = adapter.encode(tokenizer, unlabelled, max_length).ids if unlabelled else []
+    more = adapter.encode(tokenizer, unlabelled, max_length)
     # Copies leave the epochs as they are: twice the texts are twice the steps.
-    tokens = int(rows.lengths()[: rows.first[len(train)]].sum()) + sum(map(len, more))
+    tokens = int(rows.lengths()[: rows.first[len(train)]].sum() + more.lengths().sum())
     settled = suited(recipe, files).resolved(train.task, tokens)
     assert settled.epochs is not None
     assert settled.learning_rate is not None
@@ -142,18 +142,12 @@ def prepare(
     encoder = load_encoder(files, attention=machine.attention)
     _set_dropout(encoder, settled.encoder_dropout)
     pad = int(files.config().get("pad_token_id") or 0)
-    used = np.unique(np.concatenate([*rows.ids, *more, *dev_rows.ids])).tolist()
+    used = np.unique(np.concatenate([*rows.ids, *more.ids, *dev_rows.ids])).tolist()
     vocabulary = shrink(encoder, used, pad)
     module = adapter.module(encoder, len(labels), recipe.dropout).to(machine.device)
     targets = adapter.targets(rows, examples, labels)
     module.settle(targets)
-    material = Material(
-        ids=[vocabulary.renumber(ids) for ids in [*rows.ids, *more]],
-        targets=[*targets, *(_nothing(targets[0], ids) for ids in more)],
-        pad=pad,
-        types=rows.types,
-        parts=adapter.task.parts,
-    )
+    material = _material(adapter, vocabulary, pad, rows, more, targets)
     weights = module.balance(targets, len(labels)) if recipe.class_weights == "balanced" else None
     special = vocabulary.rows(special_ids(tokenizer))
     job = Job(
@@ -213,9 +207,36 @@ def _set_dropout(encoder: torch.nn.Module, share: float) -> None:
             part.p = share
 
 
-def _nothing(like: NDArray[Any], ids: Ids) -> NDArray[Any]:
-    """The target of an example without a label, of the shape that others have."""
-    return np.full(() if like.ndim == 0 else len(ids), IGNORED, like.dtype)
+def _material(
+    adapter: Adapter,
+    vocabulary: Vocabulary,
+    pad: int,
+    rows: Rows,
+    more: Rows,
+    targets: list[NDArray[Any]],
+) -> Material:
+    """The rows with their targets, then those of examples without labels."""
+    parts = adapter.task.parts
+    nothing = [_nothing(adapter, targets[0], ids) for ids in more.ids[::parts]]
+    return Material(
+        ids=[vocabulary.renumber(ids) for ids in [*rows.ids, *more.ids]],
+        targets=[*targets, *nothing],
+        pad=pad,
+        types=None if rows.types is None and more.types is None else [*_types(rows), *_types(more)],
+        parts=parts,
+        unlabelled=len(nothing),
+    )
+
+
+def _types(rows: Rows) -> list[Ids]:
+    return [np.zeros_like(ids) for ids in rows.ids] if rows.types is None else rows.types
+
+
+def _nothing(adapter: Adapter, like: NDArray[Any], ids: Ids) -> NDArray[Any]:
+    """The target of a row without a label, of the shape that others have: one a token, or as many
+    as all have."""
+    shape = len(ids) if adapter.task.head == "tags" else like.shape
+    return np.full(shape, IGNORED, like.dtype)
 
 
 def _identity(

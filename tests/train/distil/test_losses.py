@@ -33,7 +33,9 @@ def test_soft_loss_is_the_mean_over_rows_and_zero_for_the_same_answers() -> None
 
 
 def test_numbers_are_matched_by_their_squares() -> None:
-    assert answer_loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 1.0]])).item() == 2.5
+    assert answer_loss(
+        torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 1.0]]), torch.tensor(5.0)
+    ).item() == pytest.approx(0.5)  # squares 4 and 1, their mean 2.5
 
 
 def test_distance_is_a_share_of_each_layers_variance() -> None:

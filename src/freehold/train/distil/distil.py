@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
+import numpy as np
 
 from freehold.clock import SystemClock
 from freehold.errors import TrainError
@@ -20,11 +20,11 @@ from freehold.train.distil.augment import stretched
 from freehold.train.distil.layers import evenly, kept_layers
 from freehold.train.distil.objective import Distillation, Weights
 from freehold.train.distil.student import layers_of, write_student
-from freehold.train.distil.teacher import Answers, Kept, Live, bytes_of, room
-from freehold.train.encoders import EncoderFiles, find
+from freehold.train.distil.teacher import Answers, Kept, Live, Spread, bytes_of, room
+from freehold.train.encoders import OUR_PREFIX, EncoderFiles, find
 from freehold.train.finetune import FitResult, fit
 from freehold.train.heads.base import hidden_size
-from freehold.train.loop import Job, Material
+from freehold.train.loop import Job
 from freehold.train.predict import answer
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
@@ -39,7 +39,7 @@ Student = Literal["layers", "static"]
 LEARNING_RATE = 5e-4
 SEEN = 120_000  # examples that a student sees in all, each as often as it does …
 EPOCHS = 6, 30  # … within these bounds
-SAMPLE = 128  # rows that the spread of the teacher's vectors is taken over
+SAMPLE = 128  # examples that the spread of the teacher's vectors is taken over
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def distil(
 
     def prepared(run: Run, stopping: Callable[[], bool]) -> None:
         run.identity |= _identity(files, kept, weights, extra)
-        _equip(run, model, kept, weights, len(train), step, stopping)
+        _equip(run, model, kept, weights, step, stopping)
 
     try:
         if kept:
@@ -157,7 +157,6 @@ def _equip(
     model: LoadedModel,
     kept: tuple[int, ...],
     weights: Weights,
-    labelled: int,
     step: Callable[[str], None],
     stopping: Callable[[], bool],
 ) -> None:
@@ -165,21 +164,17 @@ def _equip(
     job: Any = run.job
     teacher: Any = model.module
     if kept:
-        job.module.head.load_state_dict(teacher.head.state_dict())
+        last = {n: w for n, w in teacher.state_dict().items() if not n.startswith(OUR_PREFIX)}
+        job.module.load_state_dict(last, strict=False)
     shrink(teacher.encoder, run.vocabulary.used.tolist(), job.material.pad)
     matched = kept if weights.hidden else ()
     live = Live(teacher.to(job.hardware.device), job.hardware, matched)
-    spread = _spread(live, job.material, job.hardware.device) if matched else None
+    some = np.random.default_rng(run.job.seed).permutation(len(job.material.targets))[:SAMPLE]
+    spread = Spread.of(live(job.material.batch(some.tolist(), job.hardware.device)))
     answers = _answers(live, run.job, len(matched), teacher, step, stopping)
+    layers = range(len(kept)) if matched else ()
     run.job = replace(
-        run.job,
-        objective=Distillation(
-            answers,
-            weights,
-            labelled=labelled,
-            layers=tuple(range(len(kept))) if matched else (),
-            spread=spread,
-        ),
+        run.job, objective=Distillation(answers, weights, layers=layers, spread=spread)
     )
 
 
@@ -192,7 +187,7 @@ def _answers(
     stopping: Callable[[], bool],
 ) -> Answers:
     """Kept if they take no more than their share of the memory, else asked for in each step."""
-    texts, tokens = len(job.material.ids), int(job.material.lengths().sum())
+    texts, tokens = len(job.material.ids), sum(map(len, job.material.ids))
     needed = bytes_of(tokens, layers, hidden_size(teacher.encoder))
     if needed > room():
         step(
@@ -202,14 +197,6 @@ def _answers(
         return live
     step(f"the teacher answers {texts:,} texts once; kept in {needed / 1e6:,.0f} MB of memory")
     return Kept(live, job.material, job.hardware.device, lambda: not stopping())
-
-
-def _spread(live: Live, material: Material, device: torch.device) -> torch.Tensor:
-    """The variance of the teacher's vectors in each layer, (layers,), over some rows."""
-    some = list(range(0, len(material.ids), max(1, len(material.ids) // SAMPLE)))[:SAMPLE]
-    hidden = live(material.batch(some, device)).hidden
-    assert hidden is not None
-    return hidden.float().var(0).mean(-1).clamp_min(1e-6)
 
 
 def _score(model: LoadedModel, dev: Dataset) -> float:

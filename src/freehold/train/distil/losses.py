@@ -23,10 +23,11 @@ def soft_loss(student: torch.Tensor, teacher: torch.Tensor, temperature: float) 
     return divergence * temperature**2
 
 
-def answer_loss(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """Mean squared difference of the numbers themselves, for tasks whose logits are no
-    alternatives (a score, an independent label each)."""
-    return torch.nn.functional.mse_loss(student.float(), teacher.float())
+def answer_loss(student: torch.Tensor, teacher: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of the figures themselves as a share of the teacher's variance,
+    `spread` (a scalar), for tasks whose logits are no alternatives (a score, labels of their own,
+    a vector, where an answer starts)."""
+    return torch.nn.functional.mse_loss(student.float(), teacher.float()) / spread
 
 
 def distance_loss(

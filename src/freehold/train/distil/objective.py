@@ -11,7 +11,7 @@ import torch
 
 from freehold.errors import TrainError
 from freehold.train.distil.losses import answer_loss, distance_loss, soft_loss
-from freehold.train.distil.teacher import Answers, run_tapped
+from freehold.train.distil.teacher import Answers, Spread, run_tapped
 from freehold.train.objective import loss_of
 
 if TYPE_CHECKING:
@@ -44,21 +44,20 @@ class Weights:
 
 
 class Distillation:
-    """The weighted sum of the three losses; rows from `labelled` on have no label."""
+    """The weighted sum of the three losses; that of labels is of the examples that have one."""
 
     def __init__(
         self,
         teacher: Answers,
         weights: Weights,
         *,
-        labelled: int,
         layers: Sequence[int],
-        spread: torch.Tensor | None,
+        spread: Spread,
     ) -> None:
-        """`layers` of the student are matched, and differ from the teacher's by shares of `spread`;
-        none where the weight of the hidden states is 0."""
+        """`layers` of the student are matched, none where the weight of the hidden states is 0;
+        `spread` is how far what the teacher says varies."""
         self._teacher, self._weights = teacher, weights
-        self._labelled, self._layers, self._spread = labelled, tuple(layers), spread
+        self._layers, self._spread = tuple(layers), spread
 
     def gradients(self, job: Job, batch: Batch) -> torch.Tensor:
         logits, said = run_tapped(job.module, job.hardware, batch, self._layers)
@@ -70,10 +69,10 @@ class Distillation:
             if job.adapter.task.kind in ALTERNATIVES:
                 part = soft_loss(said.logits, expected.logits, weights.temperature)
             else:
-                part = answer_loss(said.logits, expected.logits)
+                part = answer_loss(said.logits, expected.logits, self._spread.logits)
             loss = loss + weights.soft * part
-        if said.hidden is not None and expected.hidden is not None and self._spread is not None:
-            part = distance_loss(said.hidden, expected.hidden, self._spread)
+        if said.hidden is not None and expected.hidden is not None:
+            part = distance_loss(said.hidden, expected.hidden, self._spread.hidden)
             loss = loss + weights.hidden * part
         if weights.hard:
             loss = loss + weights.hard * self._hard(job, batch, logits)
@@ -82,8 +81,11 @@ class Distillation:
 
     def _hard(self, job: Job, batch: Batch, logits: torch.Tensor) -> Any:
         """The task's own loss over the rows that have a label, weighed by their share."""
-        rows = [row for row, number in enumerate(batch.numbers) if number < self._labelled]
+        material = job.material
+        labelled = len(material.targets) - material.unlabelled
+        rows = [row for row, number in enumerate(batch.numbers) if number < labelled]
         if not rows:
             return 0.0
-        loss = loss_of(job, replace(batch, targets=batch.targets[rows]), logits[rows])
+        chosen = logits.view(-1, material.parts, *logits.shape[1:])[rows].flatten(0, 1)
+        loss = loss_of(job, replace(batch, targets=batch.targets[rows]), chosen)
         return loss * (len(rows) / len(batch.numbers))

@@ -16,7 +16,7 @@ from freehold.train.hardware import Hardware
 from freehold.train.loop import Material
 from freehold.train.objective import Batch
 
-__all__ = ["Answers", "Kept", "Live", "Said", "bytes_of", "room", "run_tapped"]
+__all__ = ["Answers", "Kept", "Live", "Said", "Spread", "bytes_of", "room", "run_tapped"]
 
 BATCH_TOKENS = 4096
 SHARE = 4  # at most one in so many bytes of the machine's memory holds the teacher's vectors
@@ -30,6 +30,25 @@ class Said:
 
     logits: torch.Tensor
     hidden: torch.Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far the teacher's answers vary from row to row: the variance of its logits, a scalar, and
+    of the vectors of each layer, (layers,) (of no use where none are matched)."""
+
+    logits: torch.Tensor
+    hidden: torch.Tensor
+
+    @classmethod
+    def of(cls, said: Said) -> Spread:
+        logits = _variance(said.logits)
+        return cls(logits, logits if said.hidden is None else _variance(said.hidden))
+
+
+def _variance(rows: torch.Tensor) -> torch.Tensor:
+    """Over the first axis, the mean over the last."""
+    return rows.float().var(0, correction=0).mean(-1).clamp_min(1e-6)
 
 
 class Answers(Protocol):
@@ -83,12 +102,12 @@ class Kept:
         go_on: Callable[[], bool] = lambda: True,
     ) -> None:
         """Asks `live` about all of the material, but no further once `go_on` says no."""
-        lengths = material.lengths()
-        self._device = device
-        self._starts = np.concatenate([[0], np.cumsum(lengths)])
+        rows = np.array([len(ids) for ids in material.ids], np.int64)
+        self._device, self._parts = device, material.parts
+        self._starts = np.concatenate([[0], np.cumsum(rows.reshape(-1, material.parts).sum(1))])
         self._logits: dict[int, torch.Tensor] = {}
         self._hidden: torch.Tensor | None = None
-        for numbers in plan(lengths, BATCH_TOKENS):
+        for numbers in plan(material.lengths(), BATCH_TOKENS):
             if not go_on():
                 break
             self._keep(numbers, live(material.batch(numbers, device)))
@@ -96,7 +115,8 @@ class Kept:
     def _keep(self, numbers: list[int], said: Said) -> None:
         sizes = [self._size(number) for number in numbers]
         tokenwise = len(said.logits) == sum(sizes)  # else a row a text
-        parts = torch.split(said.logits.float().cpu(), sizes if tokenwise else [1] * len(sizes))
+        rows = sizes if tokenwise else [self._parts] * len(sizes)
+        parts = torch.split(said.logits.float().cpu(), rows)
         self._logits.update(zip(numbers, (part.clone() for part in parts), strict=True))
         if said.hidden is None:
             return
