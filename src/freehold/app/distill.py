@@ -109,16 +109,36 @@ def distill(
 
 def texts_for(task: str, corpus: Dataset) -> list[Any]:
     """The texts of a corpus as examples of the task, without labels: those for a tagger are split
-    into words as what customers send is."""
-    from freehold.tasks.types import Example, TaggedExample
+    into words as what customers send is, those for sentence embeddings taken two by two, as a batch
+    has them. Raises TrainError for a task that answers two texts together."""
+    from freehold.errors import TrainError
+    from freehold.tasks.types import (
+        Example,
+        LabelsExample,
+        PairExample,
+        ScoredExample,
+        TaggedExample,
+    )
     from freehold.tasks.words import split_words
 
-    made: list[Any] = []
-    for example in corpus.examples:
-        text = example.text
-        if task == "token-classification":
-            words = tuple(text[start:end] for start, end in split_words(text))
-            made.append(TaggedExample(example.row, words))
-        else:
-            made.append(Example(example.row, text))
-    return made
+    texts = [(example.row, example.text) for example in corpus.examples]
+    match task:
+        case "text-classification":
+            return [Example(row, text) for row, text in texts]
+        case "multi-label-classification":
+            return [LabelsExample(row, text) for row, text in texts]
+        case "regression":
+            return [ScoredExample(row, text) for row, text in texts]
+        case "token-classification":
+            return [
+                TaggedExample(row, tuple(text[start:end] for start, end in split_words(text)))
+                for row, text in texts
+            ]
+        case "sentence-embedding":
+            both = zip(texts[::2], texts[1::2], strict=False)
+            return [PairExample(row, text, other) for (row, text), (_, other) in both]
+        case _:
+            raise TrainError(
+                f"{corpus.path} has single texts, but the teacher is for {task}.",
+                hint="Leave out --corpus.",
+            )
