@@ -25,6 +25,7 @@ from freehold.train.encoders import OUR_PREFIX, EncoderFiles, find
 from freehold.train.finetune import FitResult, fit
 from freehold.train.heads.base import hidden_size
 from freehold.train.loop import Job
+from freehold.train.objective import Plain
 from freehold.train.predict import answer
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
@@ -123,6 +124,7 @@ def distil(
             on_progress=on_progress,
             resume=resume,
             should_stop=should_stop,
+            objective=Plain(),  # until `prepared`; a recipe with an objective of its own is refused
             files=replace(begun, name=name or str(teacher)),
             labels=model.meta.labels,
             unlabelled=extra,
