@@ -82,9 +82,8 @@ class App:
         """The dev texts that a version was chosen by, if they are still what they were."""
         if given is not None:
             return self.read(given, task=version.task)
-        origin = version.lineage["data"]["dev"]
-        path = self.project.root / origin["path"]
-        if not path.is_file():
+        origin = version.lineage["data"].get("dev")  # what was pretrained only has none
+        if origin is None or not (path := self.project.root / origin["path"]).is_file():
             return None
         data = self.read(path, task=version.task)
         return data if data.sha256 == origin["sha256"] else None

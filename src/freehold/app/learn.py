@@ -110,7 +110,7 @@ def evaluate(app: App, version: Version, data: Dataset, *, seed: int = 0) -> Eva
     labels = list(version.labels)
     # On the texts that something was fitted on, it is fitted anew, by halves: measured on what it
     # has seen it would flatter.
-    seen = data.sha256 == version.lineage["data"]["dev"]["sha256"]
+    seen = data.sha256 == version.lineage["data"].get("dev", {}).get("sha256")
     if not task_of(version.task).chooses:
         settings = None if seen else version.settings
         return evaluate_figures(data, logits, labels, settings=settings, seed=seed)

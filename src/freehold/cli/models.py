@@ -6,7 +6,7 @@ import click
 
 from freehold.cli.common import Output, project_of, verb
 
-SCORES = ("accuracy", "entity_f1", "perplexity", "retrieval_accuracy")
+PRETRAINED = {"perplexity", "retrieval_accuracy"}  # what a version without a task is chosen by
 
 
 @click.command("models")
@@ -16,7 +16,9 @@ def command(output: Output) -> None:
     from rich.table import Column, Table
 
     from freehold.app import open_app
+    from freehold.tasks.registry import kinds, task_of
 
+    scores = PRETRAINED | {task_of(kind).score_name for kind in kinds()}
     with open_app(project_of(output)) as app:
         versions = app.registry.all()
     output.document({"versions": [version.document() for version in versions]})
@@ -27,14 +29,7 @@ def command(output: Output) -> None:
         Column("version", no_wrap=True), "task", "stage", "dev score", "trained", "cost", "from"
     )
     for version in versions:
-        score = next(
-            (
-                f"{k} {v:.4f}"
-                for k, v in version.metrics.items()
-                if k in ("accuracy", "entity_f1", "perplexity", "retrieval accuracy")
-            ),
-            "",
-        )
+        score = next((f"{k} {v:.4f}" for k, v in version.metrics.items() if k in scores), "")
         cost = version.train_cost + version.label_cost
         stage = "[bold green]live[/]" if version.stage == "live" else version.stage
         base = str(version.lineage.get("base", ""))

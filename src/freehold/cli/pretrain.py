@@ -170,4 +170,6 @@ def _better(result: Pretrained) -> bool:
 def _next(name: str, task: str) -> str:
     if task == "causal-lm":
         return f"freehold pretrain --objective clm --base {name} --corpus FILE"
+    if task == "sentence-embedding":
+        return f"freehold train --base {name}, or freehold export {name} for the vectors themselves"
     return f"freehold train --base {name}"

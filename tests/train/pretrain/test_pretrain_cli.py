@@ -115,6 +115,15 @@ def test_pairs_come_from_two_columns(project: Path) -> None:
     assert "Both texts of a pair" in same["error"]
 
 
+@pytest.mark.slow
+def test_an_embedding_is_exported_and_promoted_as_it_is(project: Path) -> None:
+    words = ("--corpus", str(project / "pairs.csv"), "--base", str(project / "tiny"))
+    pretrain(project, *words, "--objective", "pairs", "--name", "vectors")
+    bundle = run(project, "export", "vectors@1", "--precision", "fp32")["bundle"]
+    assert (Path(bundle) / "model.onnx").exists()
+    assert run(project, "promote", "vectors@1")["stage"] == "live"
+
+
 def test_bad_corpora_get_a_sentence(project: Path, tmp_path: Path) -> None:
     base = ("--base", str(project / "tiny"))
     empty, blank = tmp_path / "empty.txt", tmp_path / "blank.txt"

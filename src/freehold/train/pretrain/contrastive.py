@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from freehold.train.batches import Ids, pad_ids, plan
+from freehold.train.heads.base import mean_of
 from freehold.train.loop import Job
 from freehold.train.objective import Batch
 from freehold.train.pretrain.heldout import HeldOut, retrieval
@@ -23,7 +24,6 @@ __all__ = [
     "TwoMasks",
     "alignment",
     "in_batch_negatives",
-    "mean_pooled",
     "uniformity",
 ]
 
@@ -59,14 +59,6 @@ def in_batch_negatives(
     return (there + back) / 2
 
 
-def mean_pooled(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """The mean of the token vectors that are no padding: (batch, tokens, d) -> (batch, d)."""
-    if mask is None:
-        return hidden.mean(1)
-    kept = mask[:, :, None].to(hidden.dtype)
-    return (hidden * kept).sum(1) / kept.sum(1)
-
-
 def alignment(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """How far apart the halves of a pair are: the mean squared distance of vectors of length 1
     (Wang and Isola 2020); lower is better."""
@@ -99,7 +91,7 @@ class EmbeddingModel(torch.nn.Module):
         hidden = cast(Any, self.encoder)(
             input_ids=input_ids, attention_mask=attention_mask
         ).last_hidden_state
-        return mean_pooled(hidden, attention_mask)
+        return mean_of(hidden, attention_mask)
 
 
 @dataclass(frozen=True, slots=True)
