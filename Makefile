@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
 
-.PHONY: demo test check acceptance bench bench-attack bench-train bench-distill clean
+.PHONY: demo test check acceptance bench bench-attack bench-train bench-distill bench-pretrain clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,7 +34,7 @@ check: $(READY)  ## what CI runs before the tests
 acceptance: $(READY)  ## the figures promised on public data sets (needs FREEHOLD_SHARED or ../shared; slow)
 	$(BIN)/python -m pytest tests/acceptance --run-acceptance -s --timeout 3600
 
-bench: bench-train bench-distill bench-attack  ## every benchmark
+bench: bench-train bench-distill bench-attack bench-pretrain  ## every benchmark
 
 bench-train: $(READY)  ## our training loop against the plain one, in the same run
 	$(BIN)/python bench/train.py
@@ -44,6 +44,12 @@ bench-distill: $(READY)  ## a student of three layers against its teacher: score
 
 bench-attack: $(READY)  ## plain against hardened versions under attack
 	$(BIN)/python bench/attack.py
+
+bench-pretrain: $(READY)  ## packing, a new head, a small decoder, sentence embeddings
+	$(BIN)/python bench/pretrain_speed.py
+	$(BIN)/python bench/pretrain.py head
+	$(BIN)/python bench/pretrain.py causal
+	$(BIN)/python bench/pretrain.py simcse
 
 clean:
 	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

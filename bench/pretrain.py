@@ -1,23 +1,26 @@
 """What pretraining does: a new head first or not, a small decoder, sentence embeddings.
 
-    python bench/pretrain.py head   HEADLINES [--steps 60]   held-out loss, head alone first or not
-    python bench/pretrain.py causal HEADLINES [--steps 300]  perplexity of a small random GPT-2
-    python bench/pretrain.py simcse TRAIN DEV [--steps 150]  do texts find others of their label?
+    python bench/pretrain.py head   [HEADLINES]  held-out loss, a new head alone first or not
+    python bench/pretrain.py causal [HEADLINES]  perplexity of a small random GPT-2
+    python bench/pretrain.py simcse [TRAIN DEV]  do texts find others of their label?
 
-One thread each; the same seed, texts and steps for what is compared. Masked language modelling and
-what it is worth for a task are measured with the verbs themselves (bench/RESULTS.md has them).
+Without files: fin_headlines_ts and banking77 of FREEHOLD_SHARED, or of the folder `shared` beside
+the repository. One thread each; the same seed, texts and steps for what is compared. Masked
+language modelling and what it is worth for a task are measured with the verbs themselves
+(bench/RESULTS.md has them).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from freehold.train.tasks.shared import tokenize
 from tokenizers import ByteLevelBPETokenizer
 
 from freehold.data.read import read_dataset
@@ -28,6 +31,9 @@ from freehold.train.pretrain.corpus import Corpus, corpus_of
 from freehold.train.pretrain.heldout import by_bootstrap
 from freehold.train.pretrain.knobs import Pretraining
 from freehold.train.pretrain.run import Pretrained, pretrain
+from freehold.train.tokens import tokenize
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def corpus(path: Path) -> Corpus:
@@ -125,18 +131,25 @@ def vectors(base: str, texts: list[str]) -> np.ndarray[tuple[int, int], np.dtype
 def main() -> None:
     words = argparse.ArgumentParser()
     words.add_argument("what", choices=["head", "causal", "simcse"])
-    words.add_argument("files", type=Path, nargs="+")
+    words.add_argument("files", type=Path, nargs="*")
     words.add_argument("--steps", type=int)
     given = words.parse_args()
+    shared = Path(os.environ.get("FREEHOLD_SHARED") or REPOSITORY.parent / "shared") / "data"
+    if not given.files and not shared.is_dir():
+        sys.exit(f"The data sets are not in {shared}; set FREEHOLD_SHARED, or name files.")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if given.what == "simcse":
+            banking = shared / "banking77"
+            train, dev = given.files or (banking / "train.jsonl", banking / "dev.jsonl")
+            simcse(train, dev, given.steps or 100, folder)
+            return
+        (headlines,) = given.files or (shared / "fin_headlines_ts" / "headlines.jsonl",)
         if given.what == "head":
-            head(given.files[0], given.steps or 60, folder)
-        elif given.what == "causal":
-            causal(given.files[0], given.steps or 300, folder)
+            head(headlines, given.steps or 60, folder)
         else:
-            simcse(given.files[0], given.files[1], given.steps or 150, folder)
+            causal(headlines, given.steps or 300, folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What packing gains: tokens a second of one masked-LM step, padded, sorted by length, packed.
 
-    python bench/pretrain_speed.py CORPUS [--base minilm] [--threads 1] [--seconds 20] [--rounds 3]
+    python bench/pretrain_speed.py [CORPUS] [--base minilm] [--seconds 20] [--rounds 3]
 
 The same encoder, head and step each time; the ways take turns, so that a slow moment of the machine
 hits all of them; seconds are those of the processor, so that neighbours count less. Tokens that are
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from freehold.train.pretrain.knobs import Pretraining
 from freehold.train.pretrain.parts import Parts, parts_of
 from freehold.train.state import Position
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+
 
 def plans(parts: Parts, budget: int, *, shuffled: bool) -> list[list[int]]:
     if not shuffled:
@@ -39,16 +42,17 @@ def plans(parts: Parts, budget: int, *, shuffled: bool) -> list[list[int]]:
 
 def main() -> None:
     words = argparse.ArgumentParser()
-    words.add_argument("corpus", type=Path)
+    words.add_argument("corpus", type=Path, nargs="?")
     words.add_argument("--base", default="minilm")
-    words.add_argument("--threads", type=int, default=1)
     words.add_argument("--seconds", type=float, default=20.0)
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--budget", type=int, default=2048)
     words.add_argument("--objective", default="mlm")
     words.add_argument("--lengths", default="128,32")
     given = words.parse_args()
-    corpus = corpus_of(read_dataset(given.corpus, labelled=False, task="text-classification"))
+    shared = Path(os.environ.get("FREEHOLD_SHARED") or REPOSITORY.parent / "shared") / "data"
+    file = given.corpus or shared / "fin_headlines_ts" / "headlines.jsonl"
+    corpus = corpus_of(read_dataset(file, labelled=False, task="text-classification"))
     recipe = Pretraining(objective=given.objective, base=given.base).resolved()
     machine = hardware.choose("auto")
     files = find(given.base)
@@ -62,11 +66,11 @@ def main() -> None:
         assert on.packed
         ways[f"packed to {length}"] = (on, plans(on, given.budget, shuffled=False))
     speeds: dict[str, list[float]] = {way: [] for way in ways}
-    with hardware.settled(given.threads, 0):
+    with hardware.settled(1, 0):
         for _ in range(given.rounds):
             for way, (parts, plan) in ways.items():
                 speeds[way].append(speed(parts, plan, machine, given.seconds))
-    print(f"{given.corpus.name}, {given.objective} from {given.base}, {given.threads} thread(s)")
+    print(f"{file.name}, {given.objective} from {given.base}, one thread")
     for way, found in speeds.items():
         print(f"{way:24} {np.mean(found):8,.0f} tokens/s  (rounds {[round(f) for f in found]})")
     print(json.dumps({way: [round(f, 1) for f in found] for way, found in speeds.items()}))

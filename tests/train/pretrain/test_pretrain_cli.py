@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from click.testing import CliRunner
 from decoders import tiny_decoder
 from little import WORDS, texts
 
+from freehold.cli import progress
 from freehold.cli.main import main
 from freehold.testing import tiny_encoder
+from freehold.train.progress import Progress
 
 PROJECT = '[project]\nname = "shop"\n\n[data]\ntrain = "train.jsonl"\ndev = "dev.jsonl"\n'
 
@@ -113,6 +117,33 @@ def test_pairs_come_from_two_columns(project: Path) -> None:
         project, "--corpus", str(project / "pairs.csv"), *base, "--text-b", "text_a", code=1
     )
     assert "Both texts of a pair" in same["error"]
+
+
+def test_ctrl_c_keeps_what_was_learnt_and_goes_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C reaches the verb where it draws its bar."""
+
+    @contextmanager
+    def impatient(console: object, objective: str) -> Iterator[Callable[[Progress], None]]:
+        def draw(told: Progress) -> None:
+            if told.epoch == 2:
+                raise KeyboardInterrupt
+
+        yield draw
+
+    words = ("--corpus", str(project / "corpus.txt"), "--base", str(project / "tiny"))
+    words += ("--name", "stopped", "--looks", "3")
+    with monkeypatch.context() as patched:
+        patched.setattr(progress, "pretraining_bar", impatient)
+        stopped = pretrain(project, *words, code=1)
+    assert stopped["metrics"]["interrupted"]
+    assert "after" not in stopped["metrics"]
+    done = pretrain(project, *words, "--resume")
+    assert (done["version"], done["metrics"]["interrupted"]) == (2, False)
+    assert done["metrics"]["steps"] == 6
+    again = pretrain(project, *words, "--resume", code=1)
+    assert "no stopped run to go on with" in again["error"]
 
 
 @pytest.mark.slow
