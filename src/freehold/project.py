@@ -70,14 +70,17 @@ class Train:
     max_length: int = setting(128, "Tokens of a text that the model reads; the rest is cut off.")
     class_weights: str = setting("none", "none, or balanced: rare labels weigh more in the loss.")
     adversarial: str = setting(
-        "none", "Training on harder word vectors: none, fgm, pgd or freelb; or rdrop."
+        "none", "Training on harder inputs: none, fgm, pgd, freelb, rdrop or copies."
     )
-    adversarial_steps: int = setting(3, "Uphill steps of pgd, passes over each batch of freelb.")
+    adversarial_steps: int = setting(
+        3, "Uphill steps of pgd, passes over each batch of freelb, copies tried of copies."
+    )
     adversarial_size: float = setting(
-        0.3, "How far word vectors are moved, as a share of the length of the text's own."
+        0.05, "How far word vectors are moved, as a share of the length of the text's own."
     )
     adversarial_weight: float = setting(
-        1.0, "Weight of the harder batch beside the plain one (fgm, pgd), of the agreement (rdrop)."
+        1.0,
+        "Weight of the harder batch (fgm, pgd, copies), or of the agreement (rdrop).",
     )
     augment: float = setting(
         0.0, "Copies of each training text with typing slips and synonyms; 0 for none."

@@ -14,13 +14,14 @@ from freehold.tasks.registry import task_of
 from freehold.tasks.types import Dataset
 from freehold.train import hardware
 from freehold.train.adversarial import Ascent, FreeLB, RDrop, objective_of
+from freehold.train.copies import WorstCopies
 from freehold.train.encoders import find
 from freehold.train.finetune import fit
 from freehold.train.objective import Batch, Plain, forward, loss_of
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run, prepare
 
-METHODS = ("fgm", "pgd", "freelb", "rdrop")
+METHODS = ("fgm", "pgd", "freelb", "rdrop", "copies")
 
 
 def _run(train: Dataset, dev: Dataset, recipe: Recipe, out: Path, **knobs: Any) -> Run:
@@ -141,7 +142,10 @@ def test_the_divergence_of_rdrop_is_nothing_without_dropout_and_something_with_i
 
 @pytest.mark.parametrize(
     ("task", "method"),
-    [*(("texts", method) for method in METHODS), ("sentences", "freelb"), ("sentences", "rdrop")],
+    [
+        *(("texts", method) for method in METHODS),
+        *(("sentences", method) for method in METHODS[2:4]),
+    ],
 )
 def test_each_method_learns_each_task_in_bf16(
     recipe: Recipe, tmp_path: Path, method: str, task: str, request: pytest.FixtureRequest
@@ -159,6 +163,40 @@ def test_each_method_learns_each_task_in_bf16(
     result = fit(train, dev, chosen, tmp_path / "model")
     assert result.score > 0.7
     assert result.examples == 8 * round(1.25 * len(train))
+
+
+def test_of_the_copies_tried_the_hardest_of_each_text_is_learnt_from(
+    recipe: Recipe, train_texts: Dataset, dev_texts: Dataset, tmp_path: Path
+) -> None:
+    run = _run(train_texts, dev_texts, recipe, tmp_path, adversarial="copies", adversarial_steps=3)
+    objective = run.job.objective
+    assert isinstance(objective, WorstCopies)
+    assert len(objective.pool) == 6
+    batch = _batch(run)
+
+    def losses(ids: Any) -> list[float]:
+        return [
+            loss_of(run.job, one, forward(run.job, one)).item()
+            for row in range(len(batch.numbers))
+            for one in [replace(run.job.material, ids=ids).batch([row], batch.ids.device)]
+        ]
+
+    torch.manual_seed(1)
+    tried = torch.randperm(6)[:3].tolist()
+    each = [
+        losses([copy.ids[number] for number in batch.numbers])
+        for copy in (objective.pool[slot] for slot in tried)
+    ]
+    torch.manual_seed(1)
+    expected = (sum(losses(run.job.material.ids)) + sum(map(max, zip(*each, strict=True)))) / 12
+    assert objective.gradients(run.job, batch).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_copies_of_tagged_words_are_refused(
+    recipe: Recipe, train_sentences: Dataset, dev_sentences: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainError, match="token-classification has none"):
+        _run(train_sentences, dev_sentences, recipe, tmp_path, adversarial="copies")
 
 
 def test_a_run_of_freelb_is_the_same_twice(

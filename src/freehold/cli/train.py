@@ -25,7 +25,11 @@ from freehold.cli.common import Output, columns, project_of, verb
 @click.option("--batch-tokens", type=click.IntRange(min=16))
 @click.option("--max-length", type=click.IntRange(min=8))
 @click.option("--class-weights", type=click.Choice(["none", "balanced"]))
-@click.option("--adversarial", type=click.Choice(["none", "fgm", "pgd", "freelb", "rdrop"]))
+@click.option(
+    "--adversarial",
+    type=click.Choice(["none", "fgm", "pgd", "freelb", "rdrop", "copies"]),
+    help="Learn from harder inputs (docs/harden.md).",
+)
 @click.option("--adversarial-steps", type=click.IntRange(min=1))
 @click.option("--adversarial-size", type=click.FloatRange(min=0, min_open=True))
 @click.option("--adversarial-weight", type=click.FloatRange(min=0, min_open=True))

@@ -20,9 +20,9 @@ from freehold.tasks.types import (
     TaggedExample,
 )
 
-__all__ = ["augmented"]
+__all__ = ["augmented", "copied"]
 
-STRENGTH = (0.1, 0.4)  # share of the words that are changed in a copy, drawn anew for each
+STRENGTH = (0.2, 0.8)  # share of the words that are changed in a copy, drawn anew for each
 STREAM = 7_919  # keeps the draws of copies apart from all others that a seed starts
 
 
@@ -43,6 +43,13 @@ def augmented(train: Dataset, copies: float, seed: int) -> Dataset:
         made += [_copy(train.examples[number], lexicon, chance) for number in drawn.tolist()]
     examples: Sequence[Any] = [*train.examples, *made]
     return replace(train, examples=examples)
+
+
+def copied(examples: Sequence[Any], seed: int, turn: int) -> list[Any]:
+    """One changed copy of every example, in their order; another for each `turn`."""
+    chance = np.random.default_rng([seed, STREAM, 1 + turn])
+    lexicon = shipped()
+    return [_copy(example, lexicon, chance) for example in examples]
 
 
 def _copy(example: object, lexicon: Lexicon, chance: np.random.Generator) -> object:

@@ -14,7 +14,7 @@ __all__ = ["Adversarial", "ClassWeights", "Precision", "Recipe"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 ClassWeights = Literal["none", "balanced"]
-Adversarial = Literal["none", "fgm", "pgd", "freelb", "rdrop"]
+Adversarial = Literal["none", "fgm", "pgd", "freelb", "rdrop", "copies"]
 
 # What `epochs = None` aims at: so many optimizer steps in all, within the bounds of each task.
 STEPS = 700
@@ -57,14 +57,17 @@ class Recipe:
     label_smoothing: float = setting(0.0, "Share of each target spread over all labels.")
     adversarial: Adversarial = setting(
         "none",
-        "Training on harder word vectors: none, fgm, pgd or freelb; or rdrop.",
+        "Training on harder inputs: none, fgm, pgd, freelb, rdrop or copies.",
     )
-    adversarial_steps: int = setting(3, "Uphill steps of pgd, passes over each batch of freelb.")
+    adversarial_steps: int = setting(
+        3, "Uphill steps of pgd, passes over each batch of freelb, copies tried of copies."
+    )
     adversarial_size: float = setting(
-        0.3, "How far word vectors are moved, as a share of the length of the text's own."
+        0.05, "How far word vectors are moved, as a share of the length of the text's own."
     )
     adversarial_weight: float = setting(
-        1.0, "Weight of the harder batch beside the plain one (fgm, pgd), of the agreement (rdrop)."
+        1.0,
+        "Weight of the harder batch (fgm, pgd, copies), or of the agreement (rdrop).",
     )
     augment: float = setting(
         0.0, "Copies of each training text with typing slips and synonyms; 0 for none."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from freehold.train.adversarial import objective_of
 from freehold.train.augment import augmented
 from freehold.train.batches import IGNORED, Ids
 from freehold.train.checkpoint import Meta
+from freehold.train.copies import WorstCopies, copies_of
 from freehold.train.encoders import (
     EncoderFiles,
     load_encoder,
@@ -142,14 +144,32 @@ def prepare(
     encoder = load_encoder(files, attention=machine.attention)
     _set_dropout(encoder, settled.encoder_dropout)
     pad = int(files.config().get("pad_token_id") or 0)
-    used = np.unique(np.concatenate([*rows.ids, *more.ids, *dev_rows.ids])).tolist()
+    pool = []
+    if settled.adversarial == "copies":
+        encode = functools.partial(adapter.encode, tokenizer, max_length=max_length)
+        pool = copies_of(examples, adapter, settled.adversarial_steps, recipe.seed, encode)
+    seen = [*rows.ids, *more.ids, *dev_rows.ids, *(ids for copy, _ in pool for ids in copy.ids)]
+    used = np.unique(np.concatenate(seen)).tolist()
     vocabulary = shrink(encoder, used, pad)
     module = adapter.module(encoder, len(labels), recipe.dropout).to(machine.device)
     targets = adapter.targets(rows, examples, labels)
     module.settle(targets)
     material = _material(adapter, vocabulary, pad, rows, more, targets)
     weights = module.balance(targets, len(labels)) if recipe.class_weights == "balanced" else None
-    special = vocabulary.rows(special_ids(tokenizer))
+    if pool:
+        copies = tuple(
+            replace(
+                material,
+                ids=[vocabulary.renumber(ids) for ids in copy.ids],
+                targets=adapter.targets(copy, changed, labels),
+                types=copy.types,
+            )
+            for copy, changed in pool
+        )
+        objective = WorstCopies(copies, settled.adversarial_steps, settled.adversarial_weight)
+    elif objective is None:
+        special = vocabulary.rows(special_ids(tokenizer))
+        objective = objective_of(settled, adapter.task, special)
     job = Job(
         module=module,
         adapter=adapter,
@@ -164,7 +184,7 @@ def prepare(
         label_weights=None if weights is None else weights.to(machine.device),
         label_smoothing=recipe.label_smoothing,
         seed=recipe.seed,
-        objective=objective or objective_of(settled, adapter.task, special),
+        objective=objective,
     )
     meta = Meta(
         task=train.task,

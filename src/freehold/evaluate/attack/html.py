@@ -1,12 +1,6 @@
-"""An attack as one self-contained HTML page, in the style of the evaluation's: nothing is loaded,
-and the page's content security policy lets no script run but its own."""
+"""An attack as one self-contained HTML page, in the frame of all reports."""
 
 from __future__ import annotations
-
-import base64
-import hashlib
-from collections.abc import Iterable
-from importlib import resources
 
 from freehold.evaluate.attack.invariance import Behaviour
 from freehold.evaluate.attack.report import COMBINED, SHOWN, AttackReport, Figure, KindReport
@@ -14,6 +8,7 @@ from freehold.evaluate.attack.search import Attempt
 from freehold.evaluate.attack.spans import marked
 from freehold.evaluate.charts import esc, f1_bar
 from freehold.evaluate.intervals import LEVEL, RESAMPLES
+from freehold.evaluate.page import cards, page, table
 
 __all__ = ["render"]
 
@@ -40,11 +35,6 @@ _TERMS = {
 
 def render(report: AttackReport, title: str) -> str:
     """The whole page as text (write it as UTF-8); `title` heads it."""
-    folder = resources.files("freehold.evaluate")
-    style = folder.joinpath("report.css").read_text(encoding="utf-8")
-    script = folder.joinpath("report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     sections = [("attacks", "Attacks", _attacks(report))]
     sections += [("behaviour", "Names, numbers, negation", _behaviours(report))]
     sections += [
@@ -53,63 +43,35 @@ def render(report: AttackReport, title: str) -> str:
         if one.broken
     ]
     sections += [
-        (f"turned-{one.name}", f"Turned by other {one.name}", _turns(report, one))
+        (f"turned-{one.name}", f"Turned by another {one.name}", _turns(report, one))
         for one in report.behaviours
         if one.examples
     ]
-    links = "".join(f'<a href="#{key}">{esc(name)}</a>' for key, name, _ in sections)
-    body = "".join(
-        f'<section id="{key}"><h2>{esc(name)}</h2>{content}</section>'
-        for key, name, content in sections
+    limits, combined = report.limits, report.kinds[-1]
+    return page(
+        title,
+        kicker="Attack · text-classification",
+        facts=[
+            report.data,
+            f"{report.n:,} texts",
+            f"at most {limits.budget} questions a text",
+            f"{limits.words:.0%} of its words",
+            f"similarity {limits.similarity:g}",
+        ],
+        cards=cards(
+            [
+                ("Accuracy under attack", _value(combined.accuracy), _range(combined.accuracy)),
+                ("Clean accuracy", _value(report.clean), _range(report.clean)),
+                ("Attack succeeds", _value(combined.success), _range(combined.success)),
+                ("Words changed", _value(combined.words_changed), "where it succeeds"),
+            ]
+        ),
+        notes=report.notes,
+        sections=sections,
+        terms=_TERMS,
+        footer=f"{report.data}, sha256 {report.sha256} · intervals from {RESAMPLES:,} resamples · "
+        f"seed {report.seed} · made by Freehold",
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{esc(title)}</title><style>{style}</style></head>\n"
-        f"<body><main>{_header(report, title)}<nav>{links}</nav>{_cards(report)}"
-        f"{_notes(report)}{body}{_terms()}{_footer(report)}</main>\n"
-        f"<script>{script}</script></body></html>\n"
-    )
-
-
-def _header(report: AttackReport, title: str) -> str:
-    limits = report.limits
-    facts = [
-        esc(report.data),
-        f"{report.n:,} texts",
-        f"at most {limits.budget} questions a text",
-        f"{limits.words:.0%} of its words",
-        f"similarity {limits.similarity:g}",
-    ]
-    return (
-        '<header><p class="kicker">Attack · text-classification</p>'
-        f"<h1>{esc(title)}</h1><p>{' · '.join(facts)}</p></header>"
-    )
-
-
-def _cards(report: AttackReport) -> str:
-    combined = report.kinds[-1]
-    cards = [
-        _card("Accuracy under attack", _value(combined.accuracy), _range(combined.accuracy), True),
-        _card("Clean accuracy", _value(report.clean), _range(report.clean)),
-        _card("Attack succeeds", _value(combined.success), _range(combined.success)),
-        _card("Share of words changed", _value(combined.words_changed), "where it succeeds"),
-    ]
-    return f'<dl class="cards">{"".join(cards)}</dl>'
-
-
-def _card(name: str, value: str, below: str, first: bool = False) -> str:
-    kind = "card first" if first else "card"
-    return (
-        f'<div class="{kind}"><dt>{name}</dt><dd class="value">{value}</dd>'
-        f'<dd class="range">{below}</dd></div>'
-    )
-
-
-def _notes(report: AttackReport) -> str:
-    notes = "".join(f"<li>{esc(note)}</li>" for note in report.notes)
-    return f'<div class="notes"><ul>{notes}</ul></div>' if notes else ""
 
 
 def _attacks(report: AttackReport) -> str:
@@ -128,7 +90,7 @@ def _attacks(report: AttackReport) -> str:
         f"Each attack alone, and all kinds in one search ({COMBINED}), each with its own budget. "
         f"Refused, {COMBINED}: {esc(_reasons(report.kinds[-1]))}."
     )
-    return f'<p class="lead">{lead}</p>{_table("attack-table", heads, rows)}'
+    return f'<p class="lead">{lead}</p>{table("attack-table", heads, rows)}'
 
 
 def _reasons(kind: KindReport) -> str:
@@ -150,7 +112,7 @@ def _behaviours(report: AttackReport) -> str:
         "Other names and numbers should turn no answer. A negation is reported apart: whether it "
         "should turn the answer depends on the task."
     )
-    return f'<p class="lead">{lead}</p>{_table("behaviour-table", heads, rows)}'
+    return f'<p class="lead">{lead}</p>{table("behaviour-table", heads, rows)}'
 
 
 def _examples(report: AttackReport, kind: KindReport) -> str:
@@ -159,7 +121,7 @@ def _examples(report: AttackReport, kind: KindReport) -> str:
     shown = f" The first {SHOWN} of {len(kind.broken):,}." if len(kind.broken) > SHOWN else ""
     rows = [_example(report, attempt) for attempt in kind.broken[:SHOWN]]
     lead = f"What was changed is marked; sure is of the right answer.{shown}"
-    return f'<p class="lead">{lead}</p>{_table(f"table-{kind.name}", heads, rows)}'
+    return f'<p class="lead">{lead}</p>{table(f"table-{kind.name}", heads, rows)}'
 
 
 def _example(report: AttackReport, attempt: Attempt) -> str:
@@ -201,26 +163,7 @@ def _turns(report: AttackReport, behaviour: Behaviour) -> str:
             f'<td class="t" dir="auto">{esc(report.labels[turn.before])}</td>'
             f'<td class="t" dir="auto">{esc(report.labels[turn.answer])}</td></tr>'
         )
-    return _table(f"turn-{behaviour.name}", heads, rows)
-
-
-def _table(identity: str, heads: Iterable[tuple[str, str]], rows: Iterable[str]) -> str:
-    """A sortable table; `heads` are (text, "text" or "number"), an empty text is not sortable."""
-    cells = "".join(
-        f'<th scope="col" data-kind="{kind}"{_left(kind)}>'
-        f'<button type="button">{text}</button></th>'
-        if text
-        else "<td></td>"
-        for text, kind in heads
-    )
-    return (
-        f'<div class="panel"><table id="{identity}"><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _left(kind: str) -> str:
-    return ' class="t"' if kind == "text" else ""
+    return table(f"turn-{behaviour.name}", heads, rows)
 
 
 def _value(figure: Figure) -> str:
@@ -239,16 +182,3 @@ def _range(figure: Figure) -> str:
 
 def _limits(figure: Figure) -> str:
     return "–" if figure.interval is None else f"{figure.interval[0]:.3f}–{figure.interval[1]:.3f}"
-
-
-def _terms() -> str:
-    terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in _TERMS.items())
-    summary = "<summary>What the figures mean</summary>"
-    return f"<section><details>{summary}<dl>{terms}</dl></details></section>"
-
-
-def _footer(report: AttackReport) -> str:
-    return (
-        f"<footer>{esc(report.data)}, sha256 {esc(report.sha256)} · intervals from "
-        f"{RESAMPLES:,} resamples · seed {report.seed} · made by Freehold</footer>"
-    )
