@@ -36,8 +36,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PLAIN = "plain"
 VARIANTS: dict[str, dict[str, Any]] = {
     PLAIN: {},
-    "word vectors": {"adversarial": "fgm", "adversarial_size": 1.0},
-    "word vectors and copies": {"adversarial": "fgm", "adversarial_size": 0.3, "augment": 1.0},
+    "word vectors": {"adversarial": "fgm", "adversarial_size": 0.1},
+    "copies": {"adversarial": "copies"},
 }
 BAR = 1.25  # accuracy under attack over that of the plain version
 QUICK = 48  # texts of everything with --quick: a smoke test, no measurement
