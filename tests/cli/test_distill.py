@@ -66,6 +66,24 @@ def test_a_student_is_a_version_that_answers(project: Path, tmp_path: Path) -> N
     assert len(answers.read_text().splitlines()) == 2
 
 
+def test_an_encoder_without_a_task_has_a_student_too(project: Path, tmp_path: Path) -> None:
+    encoder = str(project.parent / "encoder")
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("".join(f"text number {n} of the corpus\n" for n in range(24)))
+    made = call(
+        project, "distill", encoder, "--layers", "1", "--corpus", str(corpus), "--name", "small",
+        "--epochs", "1", "--threads", "1",
+    )  # fmt: skip
+    assert (made["model"], made["version"], made["task"]) == ("small", 1, "sentence-embedding")
+    (version,) = [v for v in call(project, "models")["versions"] if v["model"] == "small"]
+    assert version["lineage"]["base"] == encoder
+    assert version["lineage"]["parent"] is None
+    assert float(version["cost"]["labelling"]) == 0
+    wrong = CliRunner().invoke(main, ["distill", encoder, "--project", str(project)])
+    assert wrong.exit_code == 2
+    assert "give one file with --corpus" in wrong.output
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.learn import alone
-from freehold.app.versions import register
-from freehold.registry import Version
+from freehold.app.versions import encoder_files, machine_cost, origin, register
+from freehold.registry import Version, is_reference
 
 if TYPE_CHECKING:
     from freehold.tasks.types import Dataset
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from freehold.train.progress import Progress
     from freehold.train.recipe import Recipe
 
-__all__ = ["Made", "distill", "texts_for"]
+__all__ = ["Made", "distill", "distill_encoder", "is_encoder", "texts_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,86 @@ def distill(
         if not fit.interrupted:
             shutil.rmtree(run, ignore_errors=True)
     return Made(version, found, run)
+
+
+def distill_encoder(
+    app: App,
+    *,
+    teacher: str,
+    corpus: Dataset,
+    recipe: Recipe,
+    model: str,
+    layers: int | Sequence[int],
+    weights: Weights,
+    student: Kind = "layers",
+    resume: bool = False,
+    on_step: Callable[[str], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Made:
+    """Train a student of an encoder without a task (minilm, a folder, a hub id) to give texts its
+    vectors, and register it as a model of sentence embeddings, which is also a base.
+
+    Raises as `freehold.train.distil.encoder.distil_encoder` does.
+    """
+    from freehold.train.distil.encoder import distil_encoder
+
+    recipe = replace(recipe, base=teacher)
+    run = app.project.state / "runs" / f"{model}.distil"
+    with alone(run):
+        found = distil_encoder(
+            encoder_files(app, teacher),
+            corpus,
+            recipe,
+            run,
+            layers=layers,
+            student=student,
+            weights=weights,
+            on_step=on_step,
+            on_progress=on_progress,
+            resume=resume,
+        )
+        fit = found.fit
+        if fit.epochs == 0:
+            return Made(None, found, run)
+        version = app.registry.add(
+            model=model,
+            task=fit.task,
+            labels=(),
+            folder=fit.path,
+            lineage={
+                "method": "distil",
+                "base": teacher,
+                "recipe": recipe.document(),
+                "seed": recipe.seed,
+                "parent": None,
+                "data": {"corpus": origin(app, corpus)},
+                "distil": {"student": student, "layers": list(found.layers), **asdict(weights)},
+            },
+            metrics={
+                fit.score_name: fit.score,
+                "n": found.looked_at,
+                f"teacher_{fit.score_name}": found.teacher_score,
+                "retained": found.retained,
+                "examples_per_second": fit.examples_per_second,
+                "epochs": fit.epochs,
+                "interrupted": fit.interrupted,
+            },
+            train_seconds=found.seconds,
+            examples=len(corpus),
+            train_cost=machine_cost(app, found.seconds),
+            label_cost=Decimal(0),  # nobody labelled anything
+            currency=app.project.currency,
+        )
+        if not fit.interrupted:
+            shutil.rmtree(run, ignore_errors=True)
+    return Made(version, found, run)
+
+
+def is_encoder(app: App, teacher: str) -> bool:
+    """Whether this names an encoder without a task rather than a model of the project."""
+    if is_reference(teacher) or any(version.model == teacher for version in app.registry.all()):
+        return False
+    return teacher == "minilm" or "/" in teacher or Path(teacher).is_dir()
 
 
 def texts_for(task: str, corpus: Dataset) -> list[Any]:

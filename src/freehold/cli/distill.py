@@ -80,36 +80,51 @@ def command(
     label: str | None,
     **knobs: Any,
 ) -> None:
-    """Train a small student to answer as TEACHER (bank@1) does."""
+    """Train a small student to answer as TEACHER does: a version (bank@1), or an encoder without a
+    task (minilm, a folder, a hub id), whose vectors of the texts of --corpus it learns."""
     from freehold.app import open_app
-    from freehold.app.distill import distill
+    from freehold.app.distill import distill, distill_encoder, is_encoder
     from freehold.app.learn import recipe_of
     from freehold.cli.progress import training_bar
     from freehold.train.distil.objective import Weights
 
     given = {"temperature": temperature, "soft": soft, "hidden": hidden, "hard": hard}
     weights = Weights(**{name: value for name, value in given.items() if value is not None})
-    with open_app(project_of(output)) as app:
-        parent = app.version(teacher, newest=True)
-        read = functools.partial(app.read, task=parent.task, text=text, label=label)
-        texts = functools.partial(app.read, task="text-classification", labelled=False)
-        with training_bar(output.err) as bar:
+    with open_app(project_of(output)) as app, training_bar(output.err) as bar:
+        texts = functools.partial(app.read, task="text-classification", labelled=False, text=text)
+        common: dict[str, Any] = {
+            "recipe": recipe_of(app, **knobs),
+            "layers": layers,
+            "student": student,
+            "weights": weights,
+            "resume": resume,
+            "on_step": output.remark,
+            "on_progress": bar,
+        }
+        if is_encoder(app, teacher):
+            if len(corpora) != 1 or train_file or dev_file or augment:
+                raise click.UsageError(
+                    f"{teacher} is an encoder without a task: give one file with --corpus, "
+                    "and neither --data, --dev nor --augment."
+                )
+            made = distill_encoder(
+                app, teacher=teacher, corpus=texts(corpora[0]), model=name or "encoder", **common
+            )
+            parent = teacher
+        else:
+            source = app.version(teacher, newest=True)
+            read = functools.partial(app.read, task=source.task, text=text, label=label)
             made = distill(
                 app,
-                teacher=parent,
+                teacher=source,
                 train_data=read(app.data_path(train_file, "train")),
                 dev_data=read(app.data_path(dev_file, "dev")),
-                recipe=recipe_of(app, **knobs),
-                model=name or parent.model,
-                layers=layers,
-                student=student,
-                weights=weights,
+                model=name or source.model,
                 corpora=[texts(corpus) for corpus in corpora],
                 augment=augment,
-                resume=resume,
-                on_step=output.remark,
-                on_progress=bar,
+                **common,
             )
+            parent = source.name
     found, version = made.distilled, made.version
     if found.fit.interrupted:
         output.exit_code = 1
@@ -123,7 +138,7 @@ def command(
             "model": version.model,
             "version": version.version,
             "task": version.task,
-            "teacher": parent.name,
+            "teacher": parent,
             "student": student,
             "layers": list(found.layers),
             "metrics": version.metrics,
@@ -133,7 +148,7 @@ def command(
     )
     of = f"layers {', '.join(map(str, found.layers))}" if found.layers else "vectors of tokens"
     output.show(
-        f"[bold]{version.name}[/bold] of {parent.name}'s {of}: "
+        f"[bold]{version.name}[/bold] of {parent}'s {of}: "
         f"dev {found.fit.score_name} {found.fit.score:.4f}, "
         f"the teacher's {found.teacher_score:.4f}: {found.retained:.1%} of it kept; "
         f"{found.fit.epochs} epochs in {version.train_seconds:.0f} s, "

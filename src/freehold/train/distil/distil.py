@@ -49,6 +49,7 @@ class Distilled:
     teacher_score: float  # on dev
     layers: tuple[int, ...]  # of the teacher, that the student started as; none of a static one
     unlabelled: int  # texts without labels that joined
+    looked_at: int  # examples of dev
     seconds: float  # from start to end; of a resumed run also the steps taken before
 
     @property
@@ -132,7 +133,7 @@ def distil(
         )
     finally:
         shutil.rmtree(start, ignore_errors=True)
-    return Distilled(result, teacher_score, kept, len(extra), before + result.seconds)
+    return Distilled(result, teacher_score, kept, len(extra), len(dev), before + result.seconds)
 
 
 def suited(recipe: Recipe, examples: int, longest: int, student: Student) -> Recipe:
