@@ -18,6 +18,7 @@ VERBS = {
     "pretrain": ("pretrain", "Go on with a checkpoint on unlabelled texts."),
     "train": ("train", "Fine-tune an encoder on labelled texts; registers a version."),
     "distill": ("distill", "Train a small student to answer as a version does."),
+    "ladder": ("ladder", "From TF-IDF to a distilled model: which rung pays."),
     "evaluate": ("evaluate", "Score a version honestly, with intervals."),
     "attack": ("attack", "What typing slips and synonyms do to a version's answers."),
     "models": ("models", "List versions and their stages."),
