@@ -18,9 +18,9 @@ from freehold.registry import Version
 
 if TYPE_CHECKING:
     from freehold.data.types import Dataset
-    from freehold.evaluate.ladder.paired import Counts
     from freehold.evaluate.ladder.rungs import Ladder, RungFigures
     from freehold.export.report import ExportReport
+    from freehold.tasks.base import Measured
     from freehold.train.finetune import FitResult
     from freehold.train.progress import Progress
     from freehold.train.recipe import Recipe
@@ -100,9 +100,9 @@ def climb(
     finished = [rung for rung in chosen if rung in versions]
     if finished:
         step(f"timing {', '.join(finished)}")
-    figures, counted = _measured(app, dev_data, [(r, versions[r], reports[r]) for r in finished])
+    figures, measured = _measured(app, dev_data, [(r, versions[r], reports[r]) for r in finished])
     skipped = tuple(rung for rung in chosen if rung not in versions and rung not in failed)
-    return _ladder(app, train_data, dev_data, figures, counted, failed, skipped, seed)
+    return _ladder(app, train_data, dev_data, figures, measured, failed, skipped, seed)
 
 
 def split(app: App, data: Dataset, *, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -110,12 +110,16 @@ def split(app: App, data: Dataset, *, seed: int = 0) -> tuple[Dataset, Dataset]:
     file and seed give the same ones."""
     from freehold.data.divide import divide, write_examples
 
+    if data.task not in _FROZEN:
+        raise InputError(
+            f"A file for {data.task} is not divided here.", hint="Give a dev file with --dev."
+        )
     folder = app.project.state / "splits" / f"{data.path.stem}-{data.sha256[:12]}-{seed}"
     parts = []
     for name, numbers in zip(("train", "dev"), divide(data, seed=seed), strict=True):
         path = folder / f"{name}.jsonl"
         if not path.exists():
-            write_examples(path, [data.examples[number] for number in numbers])  # type: ignore[arg-type] # of one kind
+            write_examples(path, [data.examples[number] for number in numbers])
         parts.append(_read(path, data.task))
     return parts[0], parts[1]
 
@@ -132,12 +136,7 @@ def _chosen(rungs: Sequence[str], task: str) -> list[str]:
     for rung in rungs:
         if rung not in RUNGS:
             raise InputError(f"There is no rung {rung!r}.", hint=f"Rungs: {', '.join(RUNGS)}.")
-    possible = [name for name in RUNGS if task in RUNGS[name].tasks]
-    if not possible:
-        raise InputError(
-            f"There is no ladder for {task}.",
-            hint="It climbs text-classification and token-classification.",
-        )
+    possible = [name for name in RUNGS if not RUNGS[name].tasks or task in RUNGS[name].tasks]
     for rung in rungs:
         if rung not in possible:
             raise InputError(
@@ -255,19 +254,22 @@ def _distilled(climb: _Climb) -> _Learnt:
 @dataclass(frozen=True, slots=True)
 class _Kind:
     learn: Callable[[_Climb], _Learnt]
-    tasks: tuple[str, ...]
+    tasks: frozenset[str] = frozenset()  # none: all of them
 
 
-_TEXT = ("text-classification",)
-_BOTH = (*_TEXT, "token-classification")
+# A bag answers one label a text. A table of token vectors does not tell two texts apart, nor does
+# it point into one; a frozen encoder's layer is fitted to labels.
+_BAG = frozenset({"text-classification"})
+_TABLE = frozenset({"text-classification", "token-classification", "multi-label", "regression"})
+_FROZEN = frozenset({"text-classification", "token-classification"})
 
 # From the least effort to the most.
 RUNGS: dict[str, _Kind] = {
-    "tfidf": _Kind(_tfidf, _TEXT),
-    "static": _Kind(_static, _BOTH),
-    "frozen": _Kind(_frozen, _BOTH),
-    "fine-tuned": _Kind(_finetuned, _BOTH),
-    "distilled": _Kind(_distilled, _BOTH),
+    "tfidf": _Kind(_tfidf, _BAG),
+    "static": _Kind(_static, _TABLE),
+    "frozen": _Kind(_frozen, _FROZEN),
+    "fine-tuned": _Kind(_finetuned),
+    "distilled": _Kind(_distilled),
 }
 
 
@@ -277,15 +279,14 @@ def _named(rung: str, told: Callable[[str, Progress], None]) -> Callable[[Progre
 
 def _measured(
     app: App, dev: Dataset, climbed: Sequence[tuple[str, Version, ExportReport]]
-) -> tuple[list[RungFigures], list[Counts]]:
+) -> tuple[list[RungFigures], list[Measured]]:
     """All bundles open at once and timed in turns, so that a busy moment hits all alike; and what
     they answer to dev."""
-    from freehold.evaluate.ladder.paired import count
     from freehold.evaluate.ladder.rungs import RungFigures
-    from freehold.export.measure import speeds
+    from freehold.export.measure import answers, speeds
     from freehold.export.sample import Sample
     from freehold.serve.engine import Engine
-    from freehold.serve.predict import predict
+    from freehold.tasks.registry import task_of
 
     threads = app.project.serve.threads or None
     engines = [
@@ -308,12 +309,14 @@ def _measured(
         )
         for (rung, version, report), pace in zip(climbed, paces, strict=True)
     ]
-    key = "tags" if dev.task == "token-classification" else "label"
-    counted = [
-        count(dev.examples, [answer[key] for answer in predict(engine, dev.examples)])
-        for engine in engines
+    task = task_of(dev.task)
+    measured = [
+        task.measure(
+            dev.examples, answers(engine, Sample(dev.examples)), version.labels, version.settings
+        )
+        for engine, (_, version, _) in zip(engines, climbed, strict=True)
     ]
-    return figures, counted
+    return figures, measured
 
 
 def _cost_of_thousand(app: App, inputs_per_second: float) -> Decimal:
@@ -326,22 +329,24 @@ def _ladder(
     train: Dataset,
     dev: Dataset,
     figures: Sequence[RungFigures],
-    counted: Sequence[Counts],
+    measured: Sequence[Measured],
     failed: Mapping[str, str],
     skipped: tuple[str, ...],
     seed: int,
 ) -> Ladder:
     from freehold.evaluate.ladder.paired import compare
     from freehold.evaluate.ladder.rungs import Ladder, stand
+    from freehold.tasks.registry import task_of
 
+    metric = task_of(dev.task).score_name
     return Ladder(
         data=train.path.name,
         dev=dev.path.name,
         n=len(dev),
-        metric="entity_f1" if dev.task == "token-classification" else "accuracy",
+        metric=metric,
         currency=app.project.currency,
         machine_per_hour=app.project.costs.machine_per_hour,
-        rungs=stand(figures, compare(counted, seed=seed)) if figures else (),
+        rungs=stand(figures, compare(measured, metric, seed=seed)) if figures else (),
         failed=failed,
         skipped=skipped,
     )

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     help="Which, by commas: tfidf, static, frozen, fine-tuned, distilled; all by default.",
 )
 @click.option("--name", help="The model's name; the project's by default.")
-@click.option("--task", type=click.Choice(["text-classification", "token-classification"]))
-@click.option("--base", help="Encoder to start from: minilm, a folder, or a hub id.")
+@click.option("--task", help="What to learn; the project's [task] kind by default.")
+@click.option("--base", help="Encoder to start from: minilm, a folder, a hub id, or MODEL@V.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Of the rung fine-tuned.")
 @click.option("--max-length", type=click.IntRange(min=8))
 @click.option("--class-weights", type=click.Choice(["none", "balanced"]))

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from freehold.data.duplicates import normalise
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import DataError
 from freehold.store.files import write_text
+from freehold.tasks.types import AnyExample, Dataset, Example, TaggedExample
 
 __all__ = ["DEV_SHARE", "divide", "write_examples"]
 
@@ -29,8 +29,7 @@ def divide(
     """
     strata: dict[str, dict[str, list[int]]] = {}
     home: dict[str, str] = {}  # a text with two labels stays with the first
-    examples: Sequence[Example | TaggedExample] = data.examples
-    for number, example in enumerate(examples):
+    for number, example in enumerate(data.examples):
         text = normalise(example.text)
         label = (example.label or "") if isinstance(example, Example) else ""
         strata.setdefault(home.setdefault(text, label), {}).setdefault(text, []).append(number)
@@ -54,7 +53,7 @@ def divide(
     return [n for n in range(len(data)) if n not in dev], sorted(dev)
 
 
-def write_examples(path: Path, examples: Sequence[Example] | Sequence[TaggedExample]) -> None:
+def write_examples(path: Path, examples: Sequence[AnyExample]) -> None:
     """JSON Lines under the names that are always recognised: text and label, or tokens and tags."""
     lines = []
     for example in examples:
@@ -62,6 +61,6 @@ def write_examples(path: Path, examples: Sequence[Example] | Sequence[TaggedExam
         if isinstance(example, TaggedExample):
             row = {"tokens": example.tokens, "tags": example.tags}
         else:
-            row = {"text": example.text, "label": example.label}
+            row = {"text": example.text, "label": example.target}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     write_text(path, "".join(lines))

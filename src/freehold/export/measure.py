@@ -18,7 +18,16 @@ from freehold.export.sample import Runner, Sample
 from freehold.tasks.base import Task
 from freehold.tasks.registry import task_of
 
-__all__ = ["Built", "Measured", "OpenEngine", "Speed", "choose", "measure", "speeds"]
+__all__ = [
+    "Built",
+    "Measured",
+    "OpenEngine",
+    "Speed",
+    "answers",
+    "choose",
+    "measure",
+    "speeds",
+]
 
 BATCH = 32
 _SHORT = 16  # tokens of the single texts, as near as the sample has them
@@ -91,7 +100,7 @@ def measure(
         torch_score = _score(task, examples, expected, meta.labels, settings)
         for place, runner in enumerate(runners):
             step(f"scoring them with {built[place].candidate.name}")
-            found = _answers(runner, sample)
+            found = answers(runner, sample)
             scored[place] = (
                 _score(task, examples, found, meta.labels, settings),
                 task.agreement(found, expected, settings),
@@ -179,7 +188,7 @@ def _report(
     )
 
 
-def _answers(runner: Runner, sample: Sample) -> list[NDArray[np.float32]]:
+def answers(runner: Runner, sample: Sample) -> list[NDArray[np.float32]]:
     """Logits of every example, in order, computed in batches of like length."""
     encoded = sample.encode(runner)
     found: dict[int, NDArray[np.float32]] = {}
@@ -190,7 +199,7 @@ def _answers(runner: Runner, sample: Sample) -> list[NDArray[np.float32]]:
 
 def _seconds(runner: Runner, sample: Sample, clock: Clock) -> float:
     start = clock.monotonic()
-    _answers(runner, sample)
+    answers(runner, sample)
     return clock.monotonic() - start
 
 

@@ -97,7 +97,7 @@ def _grid(ladder: Ladder, cells: dict[str, Callable[[Rung], str]]) -> Table:
 
 def _behind(rung: Rung) -> str:
     low, high = rung.behind_interval
-    return f"{rung.behind:.4f} ({low:+.3f} to {high:+.3f})"
+    return f"{rung.behind:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _plot(ladder: Ladder) -> Text:
