@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -59,6 +59,160 @@ def check(
     output.document(report.document())
     output.show(render(report))
     output.exit_code = 0 if report.ok else 1
+
+
+@command.command("review")
+@click.argument("file", required=False, type=_FILE)
+@click.option("--pool", type=_FILE, help="Unlabelled texts: rank those worth labelling next.")
+@click.option("--most", type=click.IntRange(min=1), default=100, show_default=True,
+              help="Texts of the pool to rank.")  # fmt: skip
+@click.option("--apply", "sheet", type=_FILE, help="A corrected sheet: write its labels into FILE.")
+@click.option("--out", type=_FILE, help="The sheet to write; with --apply, the corrected file.")
+@click.option("--base", help="Encoder to judge by: minilm, a folder, or a hub id.")
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the folds.")
+@click.option("--threads", type=click.IntRange(min=1))
+@click.option("--text", help="The column with the text.")
+@click.option("--label", help="The column with the label.")
+@verb
+def review(
+    output: Output,
+    file: Path | None,
+    pool: Path | None,
+    most: int,
+    sheet: Path | None,
+    out: Path | None,
+    base: str | None,
+    folds: int,
+    seed: int,
+    threads: int | None,
+    text: str | None,
+    label: str | None,
+) -> None:
+    """Rank labels of FILE that are likely wrong, as a sheet to correct; with --pool the texts that
+    are worth labelling next; with --apply write a corrected sheet back. FILE is the project's
+    training file by default.
+    """
+    from freehold.errors import InputError
+
+    if pool is not None and sheet is not None:
+        raise InputError("--pool and --apply do not go together.", hint="Give one of them.")
+    project = _project(output, needed=file is None)
+    if project is not None:
+        text, label = text or project.data.text, label or project.data.label
+        file = file or project.root / project.data.train
+    assert file is not None
+    data = _read(file, "text-classification", text or None, label or None)
+    if sheet is not None:
+        _apply(output, data, sheet, out)
+        return
+    options = {
+        "max_length": project.train.max_length if project else 128,
+        "threads": threads or (project.train.threads if project else 0) or None,
+    }
+    name = base or (project.train.base if project else "minilm")
+    out = out or Path(f"{(pool or file).stem}-{'wanted' if pool else 'review'}.csv")
+    if pool is not None:
+        _suggest(output, data, pool, out, name, text or None, most, options)
+    else:
+        _review(output, data, out, name, {**options, "folds": folds, "seed": seed})
+
+
+def _apply(output: Output, data: Dataset, sheet: Path, out: Path | None) -> None:
+    from freehold.data.relabel import apply_sheet
+
+    path = out or data.path.with_name(f"{data.path.stem}-corrected{data.path.suffix}")
+    done = apply_sheet(data, sheet, path)
+    output.document(
+        {
+            "out": str(path),
+            "corrected": done.corrected,
+            "added": done.added,
+            "rows": done.rows,
+        }
+    )
+    output.show(
+        f"{done.corrected:,} labels corrected, {done.added:,} texts added: {path} "
+        f"({done.rows:,} rows)."
+    )
+
+
+def _review(output: Output, data: Dataset, out: Path, base: str, options: dict[str, Any]) -> None:
+    from dataclasses import asdict
+
+    from freehold.app.review import review as look
+    from freehold.cli.progress import counting_bar
+    from freehold.evaluate.review.terminal import suspects_table
+    from freehold.train.encoders import find
+
+    with counting_bar(output.err) as draw:
+        found = look(
+            data,
+            find(base),
+            out,
+            on_progress=lambda done, of: draw(f"reading {data.path.name}", of, done),
+            **options,
+        )
+    for name, count in sorted(found.left_out.items()):
+        output.remark(f'Not judged: "{name}", which has too few different texts ({count}).')
+    output.document(
+        {
+            "data": data.path.name,
+            "n": found.n,
+            "out_of_fold_accuracy": found.agreement,
+            "suspects": [asdict(suspect) for suspect in found.found],
+            "not_judged": found.left_out,
+            "sheet": str(out),
+        }
+    )
+    output.show(suspects_table(found.found))
+    output.show(
+        f"{len(found.found):,} of {found.n:,} labels are likely wrong; models that did not see a "
+        f"text agree with {found.agreement:.1%} of the labels."
+    )
+    output.show(f"Correct the column label in {out}, then: --apply {out}")
+
+
+def _suggest(
+    output: Output,
+    data: Dataset,
+    pool: Path,
+    out: Path,
+    base: str,
+    text: str | None,
+    most: int,
+    options: dict[str, Any],
+) -> None:
+    from dataclasses import asdict
+
+    from freehold.app.review import suggest
+    from freehold.cli.progress import counting_bar
+    from freehold.data.read import read_dataset
+    from freehold.evaluate.review.terminal import wanted_table
+    from freehold.train.encoders import find
+
+    unlabelled = read_dataset(pool, task="text-classification", text=text, labelled=False)
+    with counting_bar(output.err) as draw:
+        found = suggest(
+            data,
+            unlabelled,
+            find(base),
+            out,
+            most=most,
+            on_progress=lambda done, of: draw("reading texts", of, done),
+            **options,
+        )
+    output.document(
+        {
+            "data": data.path.name,
+            "pool": pool.name,
+            "n": len(unlabelled),
+            "wanted": [asdict(wanted) for wanted in found],
+            "sheet": str(out),
+        }
+    )
+    output.show(wanted_table(found))
+    output.show(f"Fill the column label in {out}, then: --apply {out}")
 
 
 def _project(output: Output, *, needed: bool) -> Project | None:

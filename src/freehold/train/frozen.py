@@ -73,8 +73,10 @@ class Scaled:
     @classmethod
     def of(cls, rows: Floats) -> Scaled:
         """`rows` is (n, width)."""
-        mean, spread = rows.mean(0), rows.std(0)
-        spread = np.where(spread > 0, spread, 1).astype(np.float32)
+        exact = rows.astype(np.float64)
+        mean, spread = exact.mean(0).astype(np.float32), exact.std(0)
+        # A feature that hardly moves is noise of the last digit, not to be blown up.
+        spread = np.where(spread > 1e-5 * spread.max(), spread, 1).astype(np.float32)
         return cls((rows - mean) / spread, mean, spread)
 
     def like(self, rows: Floats) -> Floats:
