@@ -157,6 +157,8 @@ def main() -> None:
         sys.exit(f"The data sets are not in {shared}; set FREEHOLD_SHARED.")
     torch.set_num_threads(options.threads)
     dev = read_dataset(shared / "sst2" / "dev.jsonl")
+    if options.quick:
+        dev = sampled(dev, QUICK)
     train = sampled(
         read_dataset(shared / "sst2" / "train.jsonl"), QUICK if options.quick else options.train
     )
