@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from freehold.train.progress import Progress
     from freehold.train.recipe import Recipe
 
-__all__ = ["Predicted", "Trained", "alone", "evaluate", "export", "predict", "recipe_of", "train"]
+__all__ = [
+    "Predicted",
+    "Trained",
+    "alone",
+    "evaluate",
+    "export",
+    "predict",
+    "recipe_of",
+    "require_common_labels",
+    "train",
+]
 
 
 def recipe_of(app: App, **knobs: Any) -> Recipe:
@@ -66,11 +76,7 @@ def train(
     """Fine-tune, calibrate on dev, register a candidate with its lineage and its measured cost."""
     from freehold.train.finetune import fit
 
-    if not (set(train_data.labels()) - {"O"}) & set(dev_data.labels()):
-        raise DataError(
-            f"{dev_data.path.name} has none of the labels of {train_data.path.name}.",
-            hint="Both must be of one task: look at them with `freehold data check`.",
-        )
+    require_common_labels(train_data, dev_data)
     run = app.project.state / "runs" / model
     with alone(run):
         result = fit(
@@ -196,6 +202,15 @@ def predict(
             lines.write(msgspec.json.encode(answer) + b"\n")
             count += 1
     return Predicted(count, app.clock.monotonic() - start, engine.meta.engine)
+
+
+def require_common_labels(train_data: Dataset, dev_data: Dataset) -> None:
+    """Raises DataError where dev could not be answered by what is learnt from train."""
+    if not (set(train_data.labels()) - {"O"}) & set(dev_data.labels()):
+        raise DataError(
+            f"{dev_data.path.name} has none of the labels of {train_data.path.name}.",
+            hint="Both must be of one task: look at them with `freehold data check`.",
+        )
 
 
 @contextmanager

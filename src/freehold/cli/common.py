@@ -109,7 +109,17 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 
 # Libraries that the base installation leaves out, and what brings them.
 _EXTRAS = dict.fromkeys(
-    ("torch", "transformers", "safetensors", "sklearn", "scipy", "seqeval", "onnx", "onnxscript"),
+    (
+        "torch",
+        "transformers",
+        "safetensors",
+        "sklearn",
+        "scipy",
+        "seqeval",
+        "onnx",
+        "onnxscript",
+        "optuna",
+    ),
     "train",
 )
 

@@ -19,6 +19,7 @@ VERBS = {
     "train": ("train", "Fine-tune an encoder on labelled texts; registers a version."),
     "distill": ("distill", "Train a small student to answer as a version does."),
     "ladder": ("ladder", "From TF-IDF to a distilled model: which rung pays."),
+    "search": ("search", "Try recipes within a budget; registers the best as a version."),
     "evaluate": ("evaluate", "Score a version honestly, with intervals."),
     "attack": ("attack", "What typing slips and synonyms do to a version's answers."),
     "models": ("models", "List versions and their stages."),

@@ -29,12 +29,14 @@ __all__ = [
     "postings",
     "served",
     "stage_changes",
+    "studies",
     "subscriptions",
+    "trials",
     "usage_events",
     "versions",
 ]
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it equal to Alembic's own head."""
 
 metadata = MetaData(
@@ -93,6 +95,34 @@ stage_changes = Table(
     Column("to_stage", Text, nullable=False),
     Column("at", Text, nullable=False),
     Column("reason", Text, nullable=False),  # promote, rollback
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("settings", Text, nullable=False),  # JSON: data, recipe, space, pruner, seed
+    Column("elapsed_ms", _Big, nullable=False),  # wall time of the search so far
+    Column("version", Integer),  # of the model: what the search ended as
+    Index("ix_studies_model", "model"),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("study", Text, ForeignKey("studies.name"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", Text, nullable=False),  # running, complete, pruned, cut, failed
+    Column("knobs", Text, nullable=False),  # JSON: knob -> value
+    Column("scores", Text, nullable=False),  # JSON list: on dev, after each epoch
+    Column("started_at", Text, nullable=False),
+    Column("ended_at", Text),
+    Column("machine_ms", _Big, nullable=False),  # wall time x share of the machine that it held
+    Column("cost", Text, nullable=False),  # decimal, major units
+    Column("facts", Text, nullable=False),  # JSON: what the run said of itself; why it failed
+    PrimaryKeyConstraint("study", "number"),
 )
 
 customers = Table(
