@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.learn import alone
-from freehold.app.versions import encoder_files, machine_cost, origin, register
+from freehold.app.versions import encoder_files, machine_cost, origin, parent_of, register
 from freehold.registry import Version, is_reference
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def distill_encoder(
                 "base": teacher,
                 "recipe": recipe.document(),
                 "seed": recipe.seed,
-                "parent": None,
+                "parent": parent_of(teacher),
                 "data": {"corpus": origin(app, corpus)},
                 "distil": {"student": student, "layers": list(found.layers), **asdict(weights)},
             },
@@ -182,8 +182,13 @@ def distill_encoder(
 
 
 def is_encoder(app: App, teacher: str) -> bool:
-    """Whether this names an encoder without a task rather than a model of the project."""
-    if is_reference(teacher) or any(version.model == teacher for version in app.registry.all()):
+    """Whether this names an encoder without a task: no model of the project, or a version that is
+    only pretrained."""
+    from freehold.tasks.registry import kinds
+
+    if is_reference(teacher):
+        return app.registry.get(teacher).task not in kinds()
+    if any(version.model == teacher for version in app.registry.all()):
         return False
     return teacher == "minilm" or "/" in teacher or Path(teacher).is_dir()
 

@@ -11,7 +11,7 @@ import numpy as np
 from freehold.errors import TrainError
 from freehold.tasks.types import Example, TaggedExample
 
-__all__ = ["stretched", "unlabelled"]
+__all__ = ["stretched"]
 
 CHANGED = 0.15  # share of the words that is left out or replaced
 
@@ -37,12 +37,6 @@ def stretched(examples: Sequence[Any], times: int, seed: int) -> list[Any]:
             way = ways[int(random.integers(len(ways)))]
             made.append(_with_words(example, way(words, other, every, random)))
     return made
-
-
-def unlabelled(example: Any) -> Any:
-    """The example without its label or tags."""
-    field = "tags" if isinstance(example, TaggedExample) else "label"
-    return replace(example, **{field: None})
 
 
 Words = Sequence[str]
