@@ -205,8 +205,10 @@ def predict(
 
 
 def require_common_labels(train_data: Dataset, dev_data: Dataset) -> None:
-    """Raises DataError where dev could not be answered by what is learnt from train."""
-    if not (set(train_data.labels()) - {"O"}) & set(dev_data.labels()):
+    """Raises DataError where dev could not be answered by what is learnt from train; tasks whose
+    answers are numbers or parts of a text have no labels to hold against each other."""
+    known = set(train_data.labels()) - {"O"}
+    if known and not known & set(dev_data.labels()):
         raise DataError(
             f"{dev_data.path.name} has none of the labels of {train_data.path.name}.",
             hint="Both must be of one task: look at them with `freehold data check`.",
