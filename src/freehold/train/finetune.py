@@ -133,6 +133,7 @@ def _train(run: Run, stop: Stop, on_progress: Callable[[Progress], None] | None)
     """Whether the loop came to its end."""
 
     def evaluate() -> Score | None:
+        run.before_look()
         with run.job.hardware.autocast():
             logits = run.answers(go_on=lambda: not stop())
         return None if logits is None else run.score(logits)

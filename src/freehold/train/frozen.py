@@ -93,12 +93,12 @@ class Scaled:
         return plain, biases - plain @ self._mean
 
 
-def logistic(*, balanced: bool) -> Any:
-    """scikit-learn's multinomial logistic regression, for scaled features."""
+def logistic(*, balanced: bool, penalty: float = PENALTY) -> Any:
+    """scikit-learn's multinomial logistic regression, by default for scaled features."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(
-        C=PENALTY, max_iter=ITERATIONS, class_weight="balanced" if balanced else None
+        C=penalty, max_iter=ITERATIONS, class_weight="balanced" if balanced else None
     )
 
 

@@ -58,6 +58,8 @@ class Run:
     identity: dict[str, Any]  # what a resumed run has to have in common with the stopped one
     position: Position = field(default_factory=Position)
     best: Best = field(default_factory=Best)
+    # What has to be done before dev is looked at, such as fitting a head in one go.
+    before_look: Callable[[], None] = lambda: None
 
     def answers(self, *, go_on: Callable[[], bool] = lambda: True) -> list[Logits] | None:
         """Logits of dev by the weights of this moment; None if `go_on` said no in between."""
