@@ -70,16 +70,19 @@ def train(
     recipe: Recipe,
     model: str,
     method: str = "fine-tune",
+    few_shot: bool = False,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
-    """Fine-tune, calibrate on dev, register a candidate with its lineage and its measured cost."""
+    """Fine-tune, calibrate on dev, register a candidate with its lineage and its measured cost;
+    with `few_shot` by contrast and a head fitted after it."""
+    from freehold.train.fewshot.fewshot import fit_few
     from freehold.train.finetune import fit
 
     require_common_labels(train_data, dev_data)
     run = app.project.state / "runs" / model
     with alone(run):
-        result = fit(
+        result = (fit_few if few_shot else fit)(
             train_data,
             dev_data,
             recipe,

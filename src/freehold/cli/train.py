@@ -20,6 +20,8 @@ from freehold.cli.common import Output, columns, project_of, verb
 @click.option("--task", help="What to learn; the project's [task] kind by default.")
 @click.option("--base", help="Encoder to start from: minilm, a folder, a hub id, or MODEL@V.")
 @click.option("--from", "source", help="Transfer: start from this version's encoder (MODEL@V).")
+@click.option("--few-shot", is_flag=True, help="Learn from 8 to 64 examples a label.")
+@click.option("--shots", type=click.IntRange(min=1), help="Draw so many examples of each label.")
 @click.option("--epochs", type=click.IntRange(min=1))
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
 @click.option("--batch-tokens", type=click.IntRange(min=16))
@@ -49,6 +51,8 @@ def command(
     task: str | None,
     resume: bool,
     source: str | None,
+    few_shot: bool,
+    shots: int | None,
     text: str | None,
     label: str | None,
     **knobs: Any,
@@ -59,6 +63,7 @@ def command(
     from freehold.app import open_app
     from freehold.app.learn import recipe_of, train
     from freehold.cli.progress import training_bar
+    from freehold.data.shots import draw_shots
 
     project = project_of(output)
     with open_app(project) as app:
@@ -67,6 +72,9 @@ def command(
         read = functools.partial(app.read, task=task, text=text, label=label)
         train_data = read(app.data_path(train_file, "train"))
         dev_data = read(app.data_path(dev_file, "dev"))
+        recipe = recipe_of(app, **knobs)
+        if shots is not None:
+            train_data = draw_shots(train_data, shots, seed=recipe.seed)
         for data in (train_data, dev_data):
             columns = ", ".join(f"{role}={column}" for role, column in data.columns.items())
             how = "inferred" if data.inferred else "given"
@@ -77,7 +85,6 @@ def command(
                 f"{dev_data.path.name} has labels that {train_data.path.name} lacks, "
                 f"which count as errors: {', '.join(unknown[:5])}{' …' if unknown[5:] else ''}"
             )
-        recipe = recipe_of(app, **knobs)
         if recipe.adversarial == "rdrop" and not recipe.encoder_dropout:
             output.remark("rdrop compares passes with dropout: 0.1 of it is set inside the encoder")
         hardened = recipe.adversarial != "none" or recipe.augment > 0
@@ -88,7 +95,8 @@ def command(
                 dev_data=dev_data,
                 recipe=recipe,
                 model=name or project.model,
-                method="transfer" if source else "harden" if hardened else "fine-tune",
+                method=_method(source=source, few_shot=few_shot, hardened=hardened),
+                few_shot=few_shot,
                 resume=resume,
                 on_progress=bar,
             )
@@ -123,3 +131,12 @@ def command(
         f"{version.label_cost:.2f} {version.currency} of labels."
     )
     output.show(f"Next: freehold evaluate {version.name} && freehold export {version.name}")
+
+
+def _method(*, source: str | None, few_shot: bool, hardened: bool) -> str:
+    """What the version's lineage calls the way it was learnt."""
+    if few_shot:
+        return "few-shot"
+    if source is not None:
+        return "transfer"
+    return "harden" if hardened else "fine-tune"
