@@ -69,6 +69,18 @@ class Train:
     batch_tokens: int = setting(0, "Tokens in a batch, padding included; 0: the recipe's default.")
     max_length: int = setting(128, "Tokens of a text that the model reads; the rest is cut off.")
     class_weights: str = setting("none", "none, or balanced: rare labels weigh more in the loss.")
+    label_smoothing: float = setting(0.0, "Share of each target spread over all labels.")
+    layer_decay: float = setting(
+        1.0, "Learning rate of each layer as a share of the one above it; 1: the same in all."
+    )
+    freeze_layers: int = setting(
+        0, "So many first layers, and the embeddings, stay as they are; 0: everything learns."
+    )
+    lora_rank: int = setting(0, "Rank of LoRA's updates beside frozen matrices; 0: no LoRA.")
+    lora_scale: float = setting(2.0, "Factor on LoRA's updates (its alpha over its rank).")
+    lora_modules: str = setting(
+        "all", "Matrices that LoRA updates: all of each layer, or attention."
+    )
     adversarial: str = setting(
         "none", "Training on harder inputs: none, fgm, pgd, freelb, rdrop or copies."
     )

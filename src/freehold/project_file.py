@@ -25,6 +25,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _KIND = ("task", "kind")
 _CHOICES = {
     ("train", "class_weights"): ("none", "balanced"),
+    ("train", "lora_modules"): ("attention", "all"),
     ("train", "adversarial"): ("none", "fgm", "pgd", "freelb", "rdrop", "copies"),
     ("train", "precision"): ("auto", "fp32", "bf16"),
     ("plans", "unit"): ("inputs", "tokens"),

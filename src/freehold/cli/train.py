@@ -27,6 +27,16 @@ from freehold.cli.common import Output, columns, project_of, verb
 @click.option("--batch-tokens", type=click.IntRange(min=16))
 @click.option("--max-length", type=click.IntRange(min=8))
 @click.option("--class-weights", type=click.Choice(["none", "balanced"]))
+@click.option("--label-smoothing", type=click.FloatRange(min=0, max=1, max_open=True))
+@click.option(
+    "--layer-decay",
+    type=click.FloatRange(min=0, min_open=True, max=1),
+    help="Rate of each layer as a share of the one above it.",
+)
+@click.option("--freeze-layers", type=click.IntRange(min=0), help="First layers that stay.")
+@click.option("--lora-rank", type=click.IntRange(min=0), help="LoRA instead of all weights.")
+@click.option("--lora-scale", type=click.FloatRange(min=0, min_open=True))
+@click.option("--lora-modules", type=click.Choice(["attention", "all"]))
 @click.option(
     "--adversarial",
     type=click.Choice(["none", "fgm", "pgd", "freelb", "rdrop", "copies"]),

@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args
 from freehold.errors import TrainError
 from freehold.settings import setting
 
-__all__ = ["Adversarial", "ClassWeights", "Precision", "Recipe"]
+__all__ = ["Adversarial", "ClassWeights", "LoraModules", "Precision", "Recipe"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 ClassWeights = Literal["none", "balanced"]
+LoraModules = Literal["attention", "all"]
 Adversarial = Literal["none", "fgm", "pgd", "freelb", "rdrop", "copies"]
 
 # What `epochs = None` aims at: so many optimizer steps in all, within the bounds of each task.
@@ -23,6 +24,7 @@ EPOCHS: dict[str, tuple[int, int]] = {"tags": (3, 15), "span": (3, 10), "vector"
 MOST_EPOCHS = (6, 20)  # of all others
 LEARNING_RATE: dict[str, float] = {"tags": 2e-4, "span": 2e-4, "vector": 5e-5}
 RATE = 3e-4
+LORA_FASTER = 5  # times the learning rate of a full fine-tuning
 RDROP_DROPOUT = 0.1  # inside the encoder where the recipe has none: R-Drop compares what it does
 
 
@@ -55,6 +57,19 @@ class Recipe:
         "none", "Weight of each label in the loss: none, or balanced (rare labels count more)."
     )
     label_smoothing: float = setting(0.0, "Share of each target spread over all labels.")
+    layer_decay: float = setting(
+        1.0, "The rate of each layer as a share of the one above it; 1 for the same rate in all."
+    )
+    freeze_layers: int = setting(
+        0, "So many first layers, and the embeddings, stay as they are; 0: everything learns."
+    )
+    lora_rank: int = setting(
+        0, "Rank of the updates of a LoRA run, beside frozen matrices; 0 for full fine-tuning."
+    )
+    lora_scale: float = setting(2.0, "Factor on LoRA's updates (its alpha is this times the rank).")
+    lora_modules: LoraModules = setting(
+        "all", "Matrices that LoRA updates: all of each layer, or attention's only."
+    )
     adversarial: Adversarial = setting(
         "none",
         "Training on harder inputs: none, fgm, pgd, freelb, rdrop or copies.",
@@ -88,6 +103,7 @@ class Recipe:
             "threads",
         )
         positive += ("adversarial_steps", "adversarial_size", "adversarial_weight")
+        positive += ("lora_scale",)
         for name in positive:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -97,11 +113,19 @@ class Recipe:
         for name in ("warmup", "dropout", "encoder_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainError(f"{name} is {getattr(self, name)}, but has to be in 0 <= x < 1.")
-        for name in ("weight_decay", "clip_norm", "augment"):
+        for name in ("weight_decay", "clip_norm", "augment", "freeze_layers", "lora_rank"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise TrainError(f"{name} is {getattr(self, name)}, but has to be 0 or more.")
+        if not 0 < self.layer_decay <= 1:
+            raise TrainError(f"layer_decay is {self.layer_decay}, but has to be in 0 < x <= 1.")
+        if self.lora_rank and self.freeze_layers:
+            raise TrainError(
+                "lora_rank leaves all of the encoder frozen, so freeze_layers has nothing to do.",
+                hint="Leave one of them out.",
+            )
         choices_of = {
             "class_weights": ClassWeights,
+            "lora_modules": LoraModules,
             "precision": Precision,
             "adversarial": Adversarial,
         }
@@ -117,7 +141,7 @@ class Recipe:
 
         Batches are 1,024 tokens, less for small data so that an epoch still has some thirty steps;
         epochs are as many as make `STEPS` steps, within the bounds of the task. R-Drop gets dropout
-        inside the encoder where there is none.
+        inside the encoder where there is none; LoRA gets a higher rate.
         """
         batch = self.batch_tokens or max(256, min(1024, round(tokens / 30 / 64) * 64))
         from freehold.tasks.registry import task_of  # brings numpy, which reading a recipe need not
@@ -125,10 +149,11 @@ class Recipe:
         head = task_of(task).head
         least, most = EPOCHS.get(head, MOST_EPOCHS)
         steps = max(1, tokens / batch)
+        rate = LEARNING_RATE.get(head, RATE) * (LORA_FASTER if self.lora_rank else 1)
         return replace(
             self,
             epochs=self.epochs or max(least, min(most, round(STEPS / steps))),
-            learning_rate=self.learning_rate or LEARNING_RATE.get(head, RATE),
+            learning_rate=self.learning_rate or rate,
             batch_tokens=batch,
             encoder_dropout=self.encoder_dropout or RDROP_DROPOUT * (self.adversarial == "rdrop"),
         )

@@ -32,7 +32,8 @@ from freehold.train.encoders import (
 from freehold.train.hardware import Hardware
 from freehold.train.loop import Job, Material
 from freehold.train.objective import Objective
-from freehold.train.optimizer import adamw
+from freehold.train.optimizer import adamw, decaying
+from freehold.train.portion import depths, freeze, inject, merged
 from freehold.train.predict import answer
 from freehold.train.recipe import Recipe
 from freehold.train.state import Best, Position
@@ -56,6 +57,7 @@ class Run:
     files: EncoderFiles
     out: Path
     identity: dict[str, Any]  # what a resumed run has to have in common with the stopped one
+    lora_scale: float = 0.0  # of updates that are merged into the checkpoint; 0: there are none
     position: Position = field(default_factory=Position)
     best: Best = field(default_factory=Best)
     # What has to be done before dev is looked at, such as fitting a head in one go.
@@ -89,6 +91,8 @@ class Run:
         if self.best.epoch:
             name = embedding_name(self.job.module)
             weights = dict(self.best.weights)
+            if self.lora_scale:
+                weights = merged(weights, self.lora_scale)
             weights[name] = self.vocabulary.whole(weights[name])
             meta = replace(self.meta, score=score, epoch=self.best.epoch)
             checkpoint.save(self.out, weights, self.files.folder, meta)
@@ -154,6 +158,7 @@ def prepare(
     used = np.unique(np.concatenate(seen)).tolist()
     vocabulary = shrink(encoder, used, pad)
     module = adapter.module(encoder, len(labels), recipe.dropout).to(machine.device)
+    _choose_what_learns(module, settled)
     targets = adapter.targets(rows, examples, labels)
     module.settle(targets)
     material = _material(adapter, vocabulary, pad, rows, more, targets)
@@ -201,7 +206,7 @@ def prepare(
     )
     return Run(
         job=job,
-        optimizer=adamw(module, settled.learning_rate, recipe.weight_decay),
+        optimizer=_optimizer(module, settled.learning_rate, recipe),
         labels=labels,
         dev=dev,
         dev_rows=dev_rows,
@@ -210,6 +215,7 @@ def prepare(
         files=files,
         out=out,
         identity=_identity(train, dev, settled, files, machine),
+        lora_scale=recipe.lora_scale if recipe.lora_rank else 0.0,
     )
 
 
@@ -221,6 +227,18 @@ def _require_unhardened(recipe: Recipe) -> None:
                 f"This method has an objective of its own, so {name} cannot be {value}.",
                 hint=f"Leave {name} at {off}, also under [train] of freehold.toml.",
             )
+
+
+def _choose_what_learns(module: torch.nn.Module, recipe: Recipe) -> None:
+    if recipe.lora_rank:
+        inject(module, recipe)
+    if recipe.freeze_layers:
+        freeze(module, recipe.freeze_layers)
+
+
+def _optimizer(module: torch.nn.Module, rate: float, recipe: Recipe) -> torch.optim.AdamW:
+    scales = None if recipe.layer_decay == 1 else decaying(depths(module)[0], recipe.layer_decay)
+    return adamw(module, rate, recipe.weight_decay, scales)
 
 
 def _set_dropout(encoder: torch.nn.Module, share: float) -> None:
