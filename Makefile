@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
 
-.PHONY: demo test check acceptance bench bench-attack bench-train bench-distill bench-pretrain clean
+.PHONY: demo test check acceptance bench bench-attack bench-train bench-fewshot bench-distill bench-pretrain clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,10 +34,13 @@ check: $(READY)  ## what CI runs before the tests
 acceptance: $(READY)  ## the figures promised on public data sets (needs FREEHOLD_SHARED or ../shared; slow)
 	$(BIN)/python -m pytest tests/acceptance --run-acceptance -s --timeout 3600
 
-bench: bench-train bench-distill bench-attack bench-pretrain  ## every benchmark
+bench: bench-train bench-fewshot bench-distill bench-attack bench-pretrain  ## every benchmark
 
 bench-train: $(READY)  ## our training loop against the plain one, in the same run
 	$(BIN)/python bench/train.py
+
+bench-fewshot: $(READY) $(PEERS)  ## a few examples a label, against SetFit
+	$(BIN)/python bench/fewshot.py
 
 bench-distill: $(READY)  ## a student of three layers against its teacher: score kept, speed
 	$(BIN)/python bench/distill.py
