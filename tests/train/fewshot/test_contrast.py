@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from freehold.train.fewshot.contrast import supervised_contrast
+from freehold.train.adapter import adapter_of
+from freehold.train.encoders import find, load_encoder
+from freehold.train.fewshot.contrast import pooled_by_length, supervised_contrast
+from freehold.train.heads.base import mean_of
+from freehold.train.objective import Batch
 
 
 def test_the_loss_of_four_texts_is_what_the_formula_says() -> None:
@@ -40,3 +45,16 @@ def test_a_batch_without_two_of_a_label_has_no_loss_and_finite_gradients() -> No
     assert loss.item() == 0.0
     assert vectors.grad is not None
     assert torch.isfinite(vectors.grad).all()
+
+
+def test_texts_read_in_parts_give_the_vectors_of_the_whole_batch(encoder: Path) -> None:
+    torch.manual_seed(0)
+    module = adapter_of("text-classification").module(
+        load_encoder(find(str(encoder)), attention="eager"), 2, 0.0
+    )
+    lengths = torch.randint(2, 20, (37,))
+    mask = torch.arange(20)[None, :] < lengths[:, None]
+    ids = torch.where(mask, torch.randint(5, 40, (37, 20)), 0)
+    batch = Batch(list(range(37)), ids, mask, None, torch.zeros(37))
+    whole = mean_of(module.eval().hidden(ids, mask, None), mask)
+    torch.testing.assert_close(pooled_by_length(module, batch), whole, atol=1e-5, rtol=1e-4)

@@ -8,28 +8,42 @@ import torch
 
 from freehold.train.heads.base import mean_of
 from freehold.train.loop import Job
-from freehold.train.objective import Batch, loss_of
+from freehold.train.objective import Batch
 
-__all__ = ["Contrast", "supervised_contrast"]
+__all__ = ["Contrast", "pooled_by_length", "supervised_contrast"]
+
+PART = 16  # texts that are read together
 
 
 class Contrast:
-    """Supervised contrast of the pooled vectors, and beside it the task's own loss."""
+    """Supervised contrast of the mean vectors of a batch; the head takes no part."""
 
-    def __init__(self, temperature: float, own: float = 0.0) -> None:
-        """`own` is the weight of the task's own loss."""
-        self._temperature, self._own = temperature, own
+    def __init__(self, temperature: float) -> None:
+        self._temperature = temperature
 
     def gradients(self, job: Job, batch: Batch) -> torch.Tensor:
-        module: Any = job.module
         with job.hardware.autocast():
-            pooled = mean_of(module.hidden(batch.ids, batch.mask, batch.types), batch.mask)
-            logits = module.head(module.dropout(pooled)) if self._own else None
+            pooled = pooled_by_length(job.module, batch)
         loss = supervised_contrast(pooled.float(), batch.targets, self._temperature)
-        if logits is not None:
-            loss = loss + self._own * loss_of(job, batch, logits)
         cast(Any, loss).backward()
         return loss.detach()
+
+
+def pooled_by_length(module: Any, batch: Batch) -> torch.Tensor:
+    """The batch's mean vectors (batch, width), read in parts of like length: which texts stand in
+    it the labels decide, and padded to its longest most of it would be padding."""
+    if batch.mask is None:
+        return mean_of(module.hidden(batch.ids, None, batch.types), None)
+    lengths = batch.mask.sum(1)
+    order = lengths.argsort()
+    parts = []
+    for rows in order.split(PART):
+        longest = int(lengths[rows].max())
+        mask = batch.mask[rows, :longest]
+        types = None if batch.types is None else batch.types[rows, :longest]
+        hidden = module.hidden(batch.ids[rows, :longest], None if mask.all() else mask, types)
+        parts.append(mean_of(hidden, mask))
+    return torch.cat(parts)[order.argsort()]
 
 
 def supervised_contrast(
