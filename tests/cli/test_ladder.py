@@ -48,7 +48,7 @@ def test_every_rung_is_a_version_that_answers(project: Path) -> None:
     found = climb(project)
     assert found["failed"] == {}
     assert [rung["rung"] for rung in found["rungs"]] == [
-        "tfidf", "static", "frozen", "fine-tuned", "distilled",
+        "tfidf", "static", "frozen", "few-shot", "fine-tuned", "distilled",
     ]  # fmt: skip
     assert found["n"] == 32
     assert found["rungs"][0]["score"] == 1
@@ -58,7 +58,7 @@ def test_every_rung_is_a_version_that_answers(project: Path) -> None:
         assert rung["training"]["seconds"] > 0
     assert "<svg" in Path(found["report"]).read_text()
     versions = {v["version"]: v for v in call(project, "models")["versions"]}
-    assert versions[5]["lineage"]["parent"] == "bank@4"
+    assert versions[6]["lineage"]["parent"] == "bank@5"
     assert {v["lineage"]["method"] for v in versions.values()} == {
         rung["rung"] for rung in found["rungs"]
     }
@@ -72,7 +72,7 @@ def test_every_rung_is_a_version_that_answers(project: Path) -> None:
     again = climb(project, "--rungs", "tfidf")
     assert again["rungs"][0]["score"] == found["rungs"][0]["score"]
     data = [v["lineage"]["data"] for v in call(project, "models")["versions"]]
-    assert data[0] == data[5]
+    assert data[0] == data[6]
 
 
 def test_a_rung_that_cannot_be_climbed_does_not_stop_the_others(project: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
-from freehold.app.learn import alone, export
+from freehold.app.learn import alone, export, require_common_labels
 from freehold.app.versions import encoder_files, machine_cost, parent_of, register
-from freehold.errors import DataError, FreeholdError, InputError
+from freehold.errors import FreeholdError, InputError
 from freehold.registry import Version
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from freehold.train.recipe import Recipe
 
 __all__ = ["RUNGS", "climb", "split"]
+
+
+SHOTS = 16  # examples of a label that the few-shot rung learns from
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class _Learnt:
     seconds: float
     parent: str | None = None
     lineage: Mapping[str, Any] | None = None
+    train: Dataset | None = None  # what it learnt from, where that is not all of train
 
 
 def climb(
@@ -73,11 +77,7 @@ def climb(
     Raises InputError for an unknown rung, and DataError where train and dev share no label.
     """
     chosen = _chosen(rungs, train_data.task)
-    if not (set(train_data.labels()) - {"O"}) & set(dev_data.labels()):
-        raise DataError(
-            f"{dev_data.path.name} has none of the labels of {train_data.path.name}.",
-            hint="Both must be of one task: look at them with `freehold data check`.",
-        )
+    require_common_labels(train_data, dev_data)
     step = on_step or (lambda _: None)
     versions: dict[str, Version] = {}
     reports: dict[str, ExportReport] = {}
@@ -157,7 +157,7 @@ def _one(climb: _Climb, rung: str, model: str) -> Version:
         method=rung,
         parent=learnt.parent,
         result=learnt.result,
-        train_data=climb.train,
+        train_data=learnt.train or climb.train,
         dev_data=climb.dev,
         recipe=climb.recipe,
         lineage=learnt.lineage,
@@ -206,6 +206,20 @@ def _frozen(climb: _Climb) -> _Learnt:
     files = encoder_files(climb.app, climb.recipe.base)
     result = fit_frozen(climb.train, climb.dev, climb.recipe, climb.folder, files=files)
     return _Learnt(result, result.seconds, parent_of(climb.recipe.base))
+
+
+def _few_shot(climb: _Climb) -> _Learnt:
+    """What a few examples of each label are worth; only those are charged."""
+    from freehold.data.shots import draw_shots
+    from freehold.train.fewshot.fewshot import fit_few
+
+    drawn = draw_shots(climb.train, SHOTS, seed=climb.recipe.seed)
+    files = encoder_files(climb.app, climb.recipe.base)
+    recipe = replace(climb.recipe, learning_rate=None, epochs=None)
+    result = fit_few(
+        drawn, climb.dev, recipe, climb.folder, files=files, on_progress=climb.on_progress
+    )
+    return _Learnt(result, result.seconds, parent_of(climb.recipe.base), train=drawn)
 
 
 def _finetuned(climb: _Climb) -> _Learnt:
@@ -260,14 +274,18 @@ class _Kind:
 # A bag answers one label a text. A table of token vectors does not tell two texts apart, nor does
 # it point into one; a frozen encoder's layer is fitted to labels.
 _BAG = frozenset({"text-classification"})
-_TABLE = frozenset({"text-classification", "token-classification", "multi-label", "regression"})
+_TABLE = frozenset({"text-classification", "token-classification", "regression"}) | {
+    "multi-label-classification"
+}
 _FROZEN = frozenset({"text-classification", "token-classification"})
+_FEW = frozenset({"text-classification", "pair-classification"})
 
 # From the least effort to the most.
 RUNGS: dict[str, _Kind] = {
     "tfidf": _Kind(_tfidf, _BAG),
     "static": _Kind(_static, _TABLE),
     "frozen": _Kind(_frozen, _FROZEN),
+    "few-shot": _Kind(_few_shot, _FEW),
     "fine-tuned": _Kind(_finetuned),
     "distilled": _Kind(_distilled),
 }

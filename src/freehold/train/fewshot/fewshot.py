@@ -30,8 +30,8 @@ from freehold.train.run import Run
 
 __all__ = ["fit_few"]
 
-LEARNING_RATE = 1e-4
-PASSES = 10  # times that each example is read, on average, where the recipe leaves it open
+LEARNING_RATE = 2e-5
+PASSES = 5  # times that each example is read, on average, where the recipe leaves it open
 LABELS, EACH = 16, 4  # of a batch
 TEMPERATURE = 0.1
 PENALTY = 10.0  # logistic regression's C on vectors of length 1
@@ -51,8 +51,8 @@ def fit_few(
     """Learn the recipe's encoder and a new head from a few labelled texts; the checkpoint ends in
     `out`, one like any other for the task.
 
-    Of the recipe `epochs` is how often each example is read on average (10 if open) and
-    `learning_rate` 1e-4 if open; batches have 16 labels with 4 examples each. The head is logistic
+    Of the recipe `epochs` is how often each example is read on average (5 if open) and
+    `learning_rate` 2e-5 if open; batches have 16 labels with 4 examples each. The head is logistic
     regression on the vectors of `train`, fitted once at the end; dev chooses nothing, it is scored.
     Stopping and going on are as in `fit`.
 
