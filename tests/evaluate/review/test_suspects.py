@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freehold.data.read import read_dataset
 from freehold.errors import DataError
 from freehold.evaluate.review.features import chances, folds_of, judged
 from freehold.evaluate.review.suspects import find_suspects
@@ -126,23 +125,3 @@ def test_a_text_that_is_labelled_already_is_not_wanted(files: EncoderFiles) -> N
     assert all(0 <= wanted.margin <= 1 and wanted.distance > 0 for wanted in found)
     with pytest.raises(DataError, match="no text"):
         find_wanted(dataset(examples), dataset([]), files, most=5, max_length=32)
-
-
-@pytest.mark.shared
-@pytest.mark.slow
-def test_errors_planted_in_banking77_are_found(shared: Path) -> None:
-    """1,500 of its texts with 3 % of the labels changed; docs/review.md has the whole set."""
-    whole = read_dataset(shared / "data" / "banking77" / "train.jsonl")
-    kept = set(whole.labels()[:26])
-    examples = [e for e in whole.examples if isinstance(e, Example) and e.label in kept][:1500]
-    chance = random.Random(0)
-    wrong = set(chance.sample(range(len(examples)), round(0.03 * len(examples))))
-    for n in wrong:
-        right = examples[n]
-        other = chance.choice(sorted(kept - {right.label}))
-        examples[n] = Example(right.row, right.text, other)
-    found = find_suspects(dataset(examples), find("minilm"), max_length=64)
-    rows = {examples[n].row for n in wrong}
-    hits = sum(suspect.row in rows for suspect in found.found)
-    assert hits / len(rows) >= 0.85
-    assert hits / len(found.found) >= 0.6

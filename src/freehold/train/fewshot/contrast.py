@@ -37,7 +37,7 @@ def pooled_by_length(module: Any, batch: Batch) -> torch.Tensor:
     lengths = batch.mask.sum(1)
     order = lengths.argsort()
     parts = []
-    for rows in order.split(PART):
+    for rows in torch.split(order, PART):
         longest = int(lengths[rows].max())
         mask = batch.mask[rows, :longest]
         types = None if batch.types is None else batch.types[rows, :longest]
