@@ -1,4 +1,4 @@
-"""What tests build on, here and in projects that use Freehold: a checkpoint that trains at once."""
+"""What tests build on, here and in projects that use Freehold: a tiny checkpoint, a verb run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,34 @@ import json
 import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["tiny_encoder"]
+__all__ = ["run_verb", "tiny_encoder"]
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MARKS = ".,;:!?'\"-/()&%$#@+*"
+
+
+def run_verb(project: Path, *words: str, code: int = 0) -> dict[str, Any]:
+    """The JSON document of `freehold WORDS --json` in a project's folder, run in this process.
+
+    Raises AssertionError with what it printed where it does not exit with `code`.
+    """
+    from click.testing import CliRunner
+
+    from freehold.cli.main import main
+
+    done = CliRunner().invoke(main, [*words, "--json", "--project", str(project)])
+    if done.exit_code != code:
+        raise AssertionError(
+            f"freehold {' '.join(words)} ended with {done.exit_code}: {done.output}"
+        )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def tiny_encoder(

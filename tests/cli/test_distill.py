@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from freehold.cli.main import main
-from freehold.testing import tiny_encoder
+from freehold.testing import run_verb, tiny_encoder
 
 pytestmark = pytest.mark.slow
-
-
-def call(project: Path, *words: str, code: int = 0) -> dict[str, Any]:
-    done = CliRunner().invoke(main, [*words, "--json", "--project", str(project)])
-    assert done.exit_code == code, done.output
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +24,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("train", "dev"):
         file = folder / "bank" / "data" / f"{name}.conll"
         file.write_text("\n\n".join(file.read_text().split("\n\n")[:30]) + "\n")
-    call(
+    run_verb(
         folder / "bank", "train", "--base", str(encoder), "--epochs", "1",
         "--learning-rate", "3e-3", "--threads", "1",
     )  # fmt: skip
@@ -43,13 +34,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_student_is_a_version_that_answers(project: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("where is my parcel\nI was charged twice, in Paris.\n")
-    made = call(
+    made = run_verb(
         project, "distill", "bank@1", "--layers", "1", "--corpus", str(corpus), "--augment", "1",
         "--epochs", "1", "--threads", "1",
     )  # fmt: skip
     assert (made["model"], made["version"], made["teacher"]) == ("bank", 2, "bank@1")
     assert made["layers"] == [1]
-    versions = call(project, "models")["versions"]
+    versions = run_verb(project, "models")["versions"]
     (version,) = [v for v in versions if v["version"] == 2]
     lineage = version["lineage"]
     assert (lineage["method"], lineage["parent"], lineage["base"]) == ("distil", "bank@1", "bank@1")
@@ -60,9 +51,9 @@ def test_a_student_is_a_version_that_answers(project: Path, tmp_path: Path) -> N
     assert figures["teacher_entity_f1"] == pytest.approx(before)
     assert figures["retained"] == (figures["entity_f1"] / before if before else 0)
     assert float(version["cost"]["training"]) > 0
-    call(project, "export", "bank@2", "--precision", "fp32")
+    run_verb(project, "export", "bank@2", "--precision", "fp32")
     answers = tmp_path / "answers.jsonl"
-    call(project, "predict", "bank@2", "--data", str(corpus), "--out", str(answers))
+    run_verb(project, "predict", "bank@2", "--data", str(corpus), "--out", str(answers))
     assert len(answers.read_text().splitlines()) == 2
 
 
@@ -70,12 +61,12 @@ def test_an_encoder_without_a_task_has_a_student_too(project: Path, tmp_path: Pa
     encoder = str(project.parent / "encoder")
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("".join(f"text number {n} of the corpus\n" for n in range(24)))
-    made = call(
+    made = run_verb(
         project, "distill", encoder, "--layers", "1", "--corpus", str(corpus), "--name", "small",
         "--epochs", "1", "--threads", "1",
     )  # fmt: skip
     assert (made["model"], made["version"], made["task"]) == ("small", 1, "sentence-embedding")
-    (version,) = [v for v in call(project, "models")["versions"] if v["model"] == "small"]
+    (version,) = [v for v in run_verb(project, "models")["versions"] if v["model"] == "small"]
     assert version["lineage"]["base"] == encoder
     assert version["lineage"]["parent"] is None
     assert float(version["cost"]["labelling"]) == 0
@@ -98,5 +89,5 @@ def test_what_cannot_be_is_a_sentence(
 ) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text("")
-    answer = call(project, "distill", *words(empty), code=1)
+    answer = run_verb(project, "distill", *words(empty), code=1)
     assert sentence in answer["error"]

@@ -7,21 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from freehold.cli.main import main
-from freehold.testing import tiny_encoder
+from freehold.testing import run_verb, tiny_encoder
 
 pytestmark = pytest.mark.slow
 
 KEYS = ("lost", "refund", "repair", "price")
-
-
-def call(project: Path, *words: str, code: int = 0) -> dict[str, Any]:
-    done = CliRunner().invoke(main, [*words, "--json", "--project", str(project)])
-    assert done.exit_code == code, done.output
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
 
 
 @pytest.fixture
@@ -38,7 +29,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def climb(project: Path, *words: str, code: int = 0) -> dict[str, Any]:
-    return call(
+    return run_verb(
         project, "ladder", "--data", str(project / "all.jsonl"), "--base",
         str(project / "encoder"), "--epochs", "1", "--threads", "1", *words, code=code,
     )  # fmt: skip
@@ -57,21 +48,21 @@ def test_every_rung_is_a_version_that_answers(project: Path) -> None:
         assert float(rung["serving"]["cost_per_1000"]) > 0
         assert rung["training"]["seconds"] > 0
     assert "<svg" in Path(found["report"]).read_text()
-    versions = {v["version"]: v for v in call(project, "models")["versions"]}
+    versions = {v["version"]: v for v in run_verb(project, "models")["versions"]}
     assert versions[6]["lineage"]["parent"] == "bank@5"
     assert {v["lineage"]["method"] for v in versions.values()} == {
         rung["rung"] for rung in found["rungs"]
     }
     chosen = next(r for r in found["rungs"] if r["rung"] == found["recommended"])
-    call(project, "promote", chosen["version"])
+    run_verb(project, "promote", chosen["version"])
     (project / "new.txt").write_text("please refund bike\n")
     out = project / "out.jsonl"
-    call(project, "predict", "bank@1", "--data", str(project / "new.txt"), "--out", str(out))
+    run_verb(project, "predict", "bank@1", "--data", str(project / "new.txt"), "--out", str(out))
     assert json.loads(out.read_text())["label"] == "refund"
     # The same file and seed are divided the same way, and the files are the versions' own.
     again = climb(project, "--rungs", "tfidf")
     assert again["rungs"][0]["score"] == found["rungs"][0]["score"]
-    data = [v["lineage"]["data"] for v in call(project, "models")["versions"]]
+    data = [v["lineage"]["data"] for v in run_verb(project, "models")["versions"]]
     assert data[0] == data[6]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from freehold.cli.main import main
-from freehold.testing import tiny_encoder
+from freehold.testing import run_verb, tiny_encoder
 
 pytestmark = pytest.mark.slow
 
 
-def _call(project: Path, *words: str, code: int = 0) -> dict[str, Any]:
-    done = CliRunner().invoke(main, [*words, "--json", "--project", str(project)])
-    assert done.exit_code == code, done.output
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
 def _versions(project: Path) -> dict[str, dict[str, Any]]:
-    found = _call(project, "models")["versions"]
+    found = run_verb(project, "models")["versions"]
     return {f"{one['model']}@{one['version']}": one for one in found}
 
 
@@ -39,7 +31,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for w in ("bike", "bill")
     ]
     (folder / "shop" / "data" / "small.jsonl").write_text("\n".join(lines))
-    _call(
+    run_verb(
         folder / "shop", "train", "--few-shot", "--shots", "4", "--base", str(encoder),
         "--epochs", "2", "--threads", "1",
     )  # fmt: skip
@@ -52,12 +44,12 @@ def test_a_few_shot_version_is_charged_for_its_shots_and_can_be_exported(project
     assert version["lineage"]["method"] == "few-shot"
     assert version["lineage"]["data"]["train"]["rows"] <= 4 * labels
     assert version["metrics"]["accuracy"] > 1.5 / labels
-    _call(project, "export", "shop@1", "--precision", "fp32")
+    run_verb(project, "export", "shop@1", "--precision", "fp32")
 
 
 def test_a_version_hands_its_encoder_to_another_task(project: Path) -> None:
     small = str(project / "data" / "small.jsonl")
-    made = _call(
+    made = run_verb(
         project, "train", "--from", "shop@1", "--name", "parts", "--data", small, "--dev", small,
         "--epochs", "1", "--threads", "1",
     )  # fmt: skip
@@ -71,7 +63,7 @@ def test_a_version_hands_its_encoder_to_another_task(project: Path) -> None:
 
 
 def test_a_source_is_one_version_that_there_is(project: Path) -> None:
-    missing = _call(project, "train", "--from", "shop@9", code=1)
+    missing = run_verb(project, "train", "--from", "shop@9", code=1)
     assert "not 9" in missing["error"]
     both = CliRunner().invoke(
         main, ["train", "--from", "shop@1", "--base", "minilm", "--project", str(project)]
@@ -83,7 +75,7 @@ def test_a_source_is_one_version_that_there_is(project: Path) -> None:
 def test_few_shot_is_refused_for_tags(project: Path, tmp_path: Path) -> None:
     tagged = tmp_path / "tags.jsonl"
     tagged.write_text('{"tokens": ["in", "Rome"], "tags": ["O", "B-LOC"]}\n' * 4)
-    answer = _call(
+    answer = run_verb(
         project, "train", "--few-shot", "--task", "token-classification", "--data", str(tagged),
         "--dev", str(tagged), "--from", "shop@1", code=1,
     )  # fmt: skip

@@ -27,7 +27,7 @@ from freehold.errors import FreeholdError
 from freehold.serve.engine import Engine
 from freehold.tasks.base import Task
 from freehold.tasks.registry import kinds, task_of
-from freehold.testing import tiny_encoder
+from freehold.testing import run_verb, tiny_encoder
 from freehold.train.finetune import fit
 from freehold.train.predict import logits
 from freehold.train.recipe import Recipe
@@ -52,13 +52,6 @@ class Case:
     @property
     def bundle(self) -> Path:
         return Path(self.exported["bundle"])
-
-
-def call(project: Path, *words: str, code: int = 0) -> dict[str, Any]:
-    done = CliRunner().invoke(main, [*words, "--json", "--project", str(project)])
-    assert done.exit_code == code, done.output
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
 
 
 def write(path: Path, records: list[dict[str, Any]]) -> Path:
@@ -87,16 +80,16 @@ def case(
     toml.write_text(text.replace('base = "minilm"', f"base = {json.dumps(str(encoder))}"))
     write(project / "data" / "train.jsonl", sample.records(240, seed=1))
     write(project / "data" / "dev.jsonl", sample.records(80, seed=2))
-    trained = call(
+    trained = run_verb(
         project, "train", "--epochs", str(sample.epochs), "--learning-rate", "5e-3",
         "--batch-tokens", "128", "--threads", "1", *sample.knobs,
     )  # fmt: skip
-    exported = call(project, "export", "shop", "--precision", "fp32")
+    exported = run_verb(project, "export", "shop", "--precision", "fp32")
     return Case(task_of(kind), sample, project, trained, exported)
 
 
 def test_it_learns_and_is_registered_with_its_cost(case: Case) -> None:
-    version = call(case.project, "models")["versions"][0]
+    version = run_verb(case.project, "models")["versions"][0]
     assert version["task"] == case.task.kind
     assert version["metrics"][case.task.score_name] >= case.sample.bar
     assert float(version["cost"]["training"]) > 0
@@ -121,13 +114,13 @@ def test_the_file_can_be_looked_at(case: Case) -> None:
 
 def test_it_is_evaluated_with_intervals(case: Case) -> None:
     write(case.project / "test.jsonl", case.sample.records(60, seed=3))
-    found = call(case.project, "evaluate", "shop", "--data", str(case.project / "test.jsonl"))
+    found = run_verb(case.project, "evaluate", "shop", "--data", str(case.project / "test.jsonl"))
     value = found[case.task.score_name]
     low, high = found["intervals"][case.task.score_name]
     assert low <= value <= high
     assert value >= case.sample.bar - 0.15
     assert Path(found["report"]).read_text().startswith("<!DOCTYPE html>")
-    again = call(case.project, "evaluate", "shop")
+    again = run_verb(case.project, "evaluate", "shop")
     assert again["n"] == 80
 
 
@@ -149,14 +142,14 @@ def test_served_and_predicted_answers_are_the_engine_s(case: Case) -> None:
     rows = case.sample.records(12, seed=4)
     engine = Engine.open(case.bundle, threads=1)
     asked = write(case.project / "new.jsonl", [case.sample.unlabelled(row) for row in rows])
-    call(case.project, "predict", "shop", "--data", str(asked), "--out", str(asked) + ".out")
+    run_verb(case.project, "predict", "shop", "--data", str(asked), "--out", str(asked) + ".out")
     lines = [json.loads(line) for line in Path(str(asked) + ".out").read_text().splitlines()]
     given = read_dataset(asked, task=case.task.kind, labelled=False)
     answers = _answers(engine, [example.input for example in given.examples])
     _same(lines, [answer.document() for answer in answers])
 
-    call(case.project, "promote", "shop@1")
-    key = call(case.project, "customer", "add", "North", "--plan", "starter")["key"]
+    run_verb(case.project, "promote", "shop@1")
+    key = run_verb(case.project, "customer", "add", "North", "--plan", "starter")["key"]
     with _server(case.project) as url:
         body = {"inputs": [case.sample.inputs(row) for row in rows]}
         headers = {"Authorization": f"Bearer {key}"}
@@ -173,7 +166,7 @@ def test_served_and_predicted_answers_are_the_engine_s(case: Case) -> None:
 def test_a_file_of_another_task_is_refused(case: Case, tmp_path: Path) -> None:
     other = "question-answering" if case.task.kind != "question-answering" else "regression"
     file = write(tmp_path / "other.jsonl", SAMPLES[other].records(4, seed=0))
-    answer = call(case.project, "train", "--dev", str(file), code=1)
+    answer = run_verb(case.project, "train", "--dev", str(file), code=1)
     assert "other.jsonl" in answer["error"]
     assert "Traceback" not in answer["error"]
 

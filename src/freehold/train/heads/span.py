@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from freehold.train.heads.base import Head, hidden_size, new_layer
+from freehold.train.heads.tags import TagsHead
 
 __all__ = ["HEAD", "SpanHead"]
 
 NEVER = -1e4  # the logit of a padded place; -inf would make gradients that are no numbers
 
 
-class SpanHead(Head):
+class SpanHead(TagsHead):
     """-> (batch, tokens, 2), targets (batch, 2): the first and the last token (Devlin et al. 2019,
     section 4.2)."""
-
-    def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
-        super().__init__(encoder, labels, dropout)
-        self.head = new_layer(hidden_size(encoder), labels)
 
     def forward(
         self,
@@ -25,8 +21,7 @@ class SpanHead(Head):
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        hidden = self.hidden(input_ids, attention_mask, token_type_ids)
-        logits: torch.Tensor = self.head(self.dropout(hidden))
+        logits = super().forward(input_ids, attention_mask, token_type_ids)
         if attention_mask is None:
             return logits
         return logits.masked_fill(attention_mask.unsqueeze(-1) == 0, NEVER)
