@@ -175,7 +175,8 @@ def _best(gold: NDArray[np.bool_], chances: NDArray[np.float64]) -> float:
     f1 = 2 * right / (np.arange(1, len(ranked) + 1) + right[-1])
     f1[:-1][ranked[:-1] == ranked[1:]] = -1.0  # equal chances cannot be told apart
     best = int(f1.argmax())
-    below = ranked[best + 1] if best + 1 < len(ranked) else 0.0
+    # Where all are taken, also one whose chance is 0.
+    below = ranked[best + 1] if best + 1 < len(ranked) else -1e-9
     return float((ranked[best] + below) / 2)
 
 

@@ -1,0 +1,146 @@
+"""Files of the tasks beyond a text with its label: what is read, and a sentence for what is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freehold.data.offsets import tag
+from freehold.data.read import read_dataset
+from freehold.errors import DataError
+from freehold.tasks.bio import entities
+from freehold.tasks.types import LabelsExample, PairExample, QuestionExample
+
+
+def _write(path: Path, *records: object) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+def test_labels_stand_in_a_list_or_in_one_cell(tmp_path: Path) -> None:
+    lines = _write(
+        tmp_path / "a.jsonl", {"text": "x", "labels": ["b", "a", "b"]}, {"text": "y", "labels": []}
+    )
+    cells = tmp_path / "a.csv"
+    cells.write_text("text,labels\nx,b|a|b\ny,\n")
+    for file in (lines, cells):
+        data = read_dataset(file, task="multi-label-classification")
+        assert [e.target for e in data.examples] == [("b", "a"), ()]
+        assert isinstance(data.examples[0], LabelsExample)
+        assert data.labels() == ["a", "b"]
+
+
+def test_the_task_is_seen_from_columns_of_its_own_names(tmp_path: Path) -> None:
+    pairs = _write(tmp_path / "p.jsonl", {"text_a": "x", "text_b": "y", "label": "same"})
+    data = read_dataset(pairs)
+    assert (data.task, data.inferred) == ("pair-classification", True)
+    assert data.examples == [PairExample(1, "x", "y", label="same")]
+    question = {"question": "?", "context": "in Rome", "answers": [{"text": "Rome", "start": 3}]}
+    asked = read_dataset(_write(tmp_path / "q.jsonl", question))
+    assert asked.task == "question-answering"
+    assert asked.examples == [QuestionExample(1, "?", "in Rome", (("Rome", 3),))]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"text": "Rome", "start": 3}],
+        [{"text": "Rome", "answer_start": 3}],
+        {"text": ["Rome"], "answer_start": [3]},
+        ["Rome"],
+        "Rome",
+    ],
+)
+def test_answers_in_any_common_form(tmp_path: Path, answers: object) -> None:
+    file = _write(tmp_path / "q.jsonl", {"question": "?", "context": "in Rome", "answers": answers})
+    assert read_dataset(file, task="question-answering").examples[0].target == (("Rome", 3),)
+
+
+def test_a_file_to_be_answered_has_no_targets(tmp_path: Path) -> None:
+    file = _write(tmp_path / "p.jsonl", {"text_a": "x", "text_b": "y"})
+    (example,) = read_dataset(file, task="pair-scoring", labelled=False).examples
+    assert example.target is None
+    texts = _write(tmp_path / "t.jsonl", {"text": "x"})
+    (example,) = read_dataset(texts, task="sentence-embedding", labelled=False).examples
+    assert example.input == "x"
+
+
+@pytest.mark.parametrize(
+    ("task", "record", "message"),
+    [
+        ("regression", {"text": "x", "score": "high"}, "line 1: 'high' is not a number"),
+        ("regression", {"text": "x", "score": None}, "line 1: the number is missing"),
+        ("regression", {"text": "x", "score": True}, "line 1: it is not a number"),
+        ("regression", {"text": "x", "score": "nan"}, "line 1: the number is NaN"),
+        ("regression", {"text": "x"}, "no column for the score"),
+        ("multi-label-classification", {"text": "x", "labels": 5}, "line 1: the labels are of"),
+        ("multi-label-classification", {"text": "x", "labels": [None]}, "line 1: a label is"),
+        ("pair-classification", {"text_a": "x", "text_b": None, "label": "a"}, "text is missing"),
+        ("pair-classification", {"text_a": "x", "text_b": "y", "label": ""}, "label is missing"),
+        (
+            "question-answering",
+            {"question": "?", "context": "in Rome", "answers": [{"text": "Rome", "start": 4}]},
+            "line 1: the answer 'Rome' does not stand in the context at character 4",
+        ),
+        (
+            "question-answering",
+            {"question": "?", "context": "in Rome", "answers": ["Paris"]},
+            "line 1: the answer 'Paris' does not stand in the context",
+        ),
+        (
+            "question-answering",
+            {"question": "?", "context": "in Rome", "answers": [{"start": 4}]},
+            "line 1: an answer has no text",
+        ),
+        (
+            "token-classification",
+            {"text": "in Rome", "entities": [{"start": 3, "end": 70, "label": "LOC"}]},
+            'line 1: an entity in "entities" has no label, or does not lie',
+        ),
+        (
+            "token-classification",
+            {"text": "in Rome", "entities": [[3, 7, "LOC"], [0, 5, "X"]]},
+            "line 1: two entities overlap",
+        ),
+    ],
+)
+def test_a_bad_record_gets_a_sentence(
+    tmp_path: Path, task: str, record: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        read_dataset(_write(tmp_path / "bad.jsonl", record), task=task)
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_offsets_become_tags_also_inside_of_words(tmp_path: Path) -> None:
+    record = {"text": "Anna-Lena in newRome!", "entities": [[0, 9, "PER"], [16, 20, "LOC"]]}
+    data = read_dataset(_write(tmp_path / "o.jsonl", record))
+    assert data.task == "token-classification"
+    (example,) = data.examples
+    assert example.input == ("Anna-Lena", "in", "new", "Rome", "!")
+    assert example.target == ("B-PER", "O", "O", "B-LOC", "O")
+
+
+@given(st.data())
+def test_tags_give_back_the_offsets(data: st.DataObject) -> None:
+    text = data.draw(st.text(st.sampled_from("ab .中-"), min_size=1, max_size=30))
+    places = data.draw(st.lists(st.integers(0, len(text)), max_size=6, unique=True).map(sorted))
+    spans = [
+        (a, b, "X")
+        for a, b in zip(places[::2], places[1::2], strict=False)
+        # an entity begins and ends with something that is a word
+        if text[a:b].strip() == text[a:b] != ""
+    ]
+    words, tags, _ = tag(text, spans)
+    starts, at = [], 0
+    for word in words:
+        at = text.index(word, at)
+        starts.append((at, at + len(word)))
+        at += len(word)
+    found = [(starts[a][0], starts[b - 1][1], kind) for kind, a, b in entities(tags)]
+    assert found == spans
