@@ -37,12 +37,16 @@ def find_fields(
             what = f'no column "{name}"' if name else f"no column for the {role.name}"
             raise DataError(
                 f"{table.path} has {what}, which {task.kind} reads. {columns_of(table)}",
-                hint=f"Name it {role.names[0]}"
-                + (", or say which with --label." if role.target else ".")
-                + ("" if task.kind == "text-classification" else " (Or set another [task] kind.)"),
+                hint=_hint(role, first=role is roles[0]),
             )
         found[role.name] = name
     return found, any(given.get(role.name) is None for role in roles)
+
+
+def _hint(role: Role, *, first: bool) -> str:
+    way = "--label" if role.target else "--text" if first else ""
+    asked = f", or say which it is with {way}" if way else ""
+    return f"Name it {role.names[0]}{asked}; or set another kind under [task]."
 
 
 def fits(table: Table, task: Task) -> bool:
