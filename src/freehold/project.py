@@ -101,6 +101,7 @@ class Train:
     precision: str = setting("auto", "auto (bf16 where the hardware has it), fp32 or bf16.")
     seed: int = setting(0, "Seed of everything random.")
     threads: int = setting(0, "CPU threads; 0: one a physical core.")
+    ray_address: str = setting("", "Ray cluster of --runner ray; empty: a local one.")
 
 
 @dataclass(frozen=True, slots=True)

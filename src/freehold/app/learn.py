@@ -45,6 +45,8 @@ def recipe_of(app: App, **knobs: Any) -> Recipe:
     settings = app.project.train
     chosen: dict[str, Any] = {}
     for name in settings.__slots__:
+        if name == "ray_address":  # where it is trained, not how
+            continue
         given = knobs.get(name)
         # 0 in freehold.toml stands for "the recipe's own choice".
         value = given if given is not None else getattr(settings, name)

@@ -40,7 +40,7 @@ class Plan:
     pruner: str | None = None
     study: str | None = None
     resume: bool = False
-    runner: str = "local"
+    runner: str = "local"  # or "ray"
     workers: int = 2  # trials at a time, on Ray
 
 
@@ -191,6 +191,7 @@ def _run(
     watch: _Watch,
 ) -> bool:
     """Run trials until the budget ends; whether it was stopped before that."""
+    from freehold.train.runner_ray import run_on_ray
     from freehold.train.search.conduct import Conductor
     from freehold.train.search.local import run_here
     from freehold.train.stopping import stoppable
@@ -209,7 +210,17 @@ def _run(
             on_change=watch.on_change,
         )
         try:
-            run_here(conductor, material, stop=stop, on_progress=watch.on_progress)
+            if plan.runner == "ray":
+                run_on_ray(
+                    conductor,
+                    material,
+                    workers=plan.workers,
+                    address=app.project.train.ray_address,
+                    stop=stop,
+                    on_progress=watch.on_progress,
+                )
+            else:
+                run_here(conductor, material, stop=stop, on_progress=watch.on_progress)
         except BaseException:
             studies.abandon(study.name)
             raise

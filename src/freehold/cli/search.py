@@ -48,6 +48,14 @@ class _Money(click.ParamType[Decimal]):
 @click.option("--pruner", type=click.Choice(["median", "hyperband", "none"]))
 @click.option("--study", help="The search's name; the model's with a number by default.")
 @click.option("--resume", is_flag=True, help="Go on with the last search, or with --study.")
+@click.option("--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Trials at a time, with --runner ray.",
+)
 @click.option("--base", help="Encoder to start from: minilm, a folder, a hub id, or MODEL@V.")
 @click.option("--max-length", type=click.IntRange(min=8))
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
@@ -69,6 +77,8 @@ def command(
     pruner: str | None,
     study: str | None,
     resume: bool,
+    runner: str,
+    workers: int,
     text: str | None,
     label: str | None,
     **recipe: Any,
@@ -94,6 +104,8 @@ def command(
             pruner=pruner,
             study=study,
             resume=resume,
+            runner=runner,
+            workers=workers,
         )
         with _bar(output) as (on_change, on_progress):
             found = search(

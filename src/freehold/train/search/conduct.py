@@ -193,7 +193,10 @@ class Conductor:
         return self._budget.trials is not None and self._used >= self._budget.trials
 
     def _consider(self, number: int, score: float | None) -> None:
-        if score is not None and (self._best is None or score > self._best[0]):
+        if score is None:
+            return
+        # Of equal scores the lower number, also where the higher one ended first.
+        if self._best is None or (score, -number) > (self._best[0], -self._best[1]):
             self._best = (score, number)
 
     def _best_score(self) -> float | None:
