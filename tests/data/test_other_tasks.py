@@ -74,6 +74,8 @@ def test_a_file_to_be_answered_has_no_targets(tmp_path: Path) -> None:
     [
         ("regression", {"text": "x", "score": "high"}, "line 1: 'high' is not a number"),
         ("regression", {"text": "x", "score": None}, "line 1: the number is missing"),
+        ("regression", {"text": "x", "score": " "}, "line 1: the number is missing"),
+        ("regression", {"text": "x", "score": 10**400}, "line 1: the number is NaN or infinite"),
         ("regression", {"text": "x", "score": True}, "line 1: it is not a number"),
         ("regression", {"text": "x", "score": "nan"}, "line 1: the number is NaN"),
         ("regression", {"text": "x"}, "no column for the score"),
@@ -144,3 +146,8 @@ def test_tags_give_back_the_offsets(data: st.DataObject) -> None:
         at += len(word)
     found = [(starts[a][0], starts[b - 1][1], kind) for kind, a, b in entities(tags)]
     assert found == spans
+
+
+def test_a_number_is_read_to_its_end(tmp_path: Path) -> None:
+    file = _write(tmp_path / "n.jsonl", {"text": "x", "score": "0" * 38 + "1.5e3"})
+    assert read_dataset(file, task="regression").examples[0].target == 1500.0

@@ -93,3 +93,8 @@ def test_padded_places_are_never_the_answer() -> None:
     whole = head(ids[:, :2], None)
     alone = head.loss(whole, torch.tensor([[0, 1]]), weight=None, smoothing=0.0)
     assert loss.item() == pytest.approx(alone.item(), rel=1e-5)
+
+
+def test_what_does_not_vary_has_no_correlation() -> None:
+    assert correlation(np.full(3, 0.1), np.full(3, 0.7)) == 0.0
+    assert correlation(np.full(3, 0.1), np.arange(3.0)) == 0.0

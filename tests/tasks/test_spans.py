@@ -128,3 +128,18 @@ def test_figures_of_an_answer(
 ) -> None:
     assert overlap_f1(answer, right) == pytest.approx(f1)
     assert exact_match(answer, right) == exact
+
+
+def test_the_tuned_limit_is_a_number_and_does_not_cut_between_equals() -> None:
+    tied = np.array([[0, 0, 1.0], [0, 3, 1.0]], np.float32)
+    bare = np.array([[0, 0, 1.0]], np.float32)  # an empty context has no candidate
+    examples = [
+        QuestionExample(1, "?", "Ann", (("Ann", 0),)),
+        QuestionExample(2, "?", "Ann", ()),
+        QuestionExample(3, "?", "Ann", ()),
+        QuestionExample(4, "?", "", ()),
+    ]
+    rows = [tied, tied, tied, bare]
+    tuned = TASK.tune(examples, rows, [])
+    assert np.isfinite(tuned["no_answer"])
+    assert TASK.measure(examples, rows, [], tuned).all()["f1"] == pytest.approx(3 / 4)

@@ -122,15 +122,21 @@ def _number(value: object) -> Parsed:
     hint = "Write a number with a decimal point, such as 3.5."
     if isinstance(value, str):
         shown = value.strip()[:40]
+        if not shown:
+            return 0.0, ("the number is missing", hint)
         try:
-            value = float(shown)
+            value = float(value)
         except ValueError:
             return 0.0, (f"{shown!r} is not a number", hint)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0, ("the number is missing" if value is None else "it is not a number", hint)
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number with hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
         return 0.0, ("the number is NaN or infinite, so it was lost", hint)
-    return float(value), None
+    return number, None
 
 
 def _answers(value: object) -> Parsed:

@@ -88,6 +88,8 @@ class Number(Task):
 
 def correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Pearson's r, -1..1; 0 where one of the two does not vary."""
+    if not np.ptp(one) or not np.ptp(other):  # rounding of the mean would make it vary
+        return 0.0
     a, b = one - one.mean(), other - other.mean()
     norm = np.sqrt((a * a).sum() * (b * b).sum())
     return float((a * b).sum() / norm) if norm > 0 else 0.0

@@ -93,6 +93,9 @@ class QuestionAnswering(Task):
         if all(example.answers for example in examples):
             return {"no_answer": None}
         margins = np.array([_margin(row) for row in logits])
+        # Without any candidate nothing is said whatever the limit is.
+        finite = margins[np.isfinite(margins)]
+        margins[np.isinf(margins)] = finite.max() if len(finite) else 0.0
         said = [
             overlap_f1(_chosen(e.context, row, None), e.answers)
             for e, row in zip(examples, logits, strict=True)
@@ -101,6 +104,8 @@ class QuestionAnswering(Task):
         order = np.argsort(margins, kind="stable")
         # At threshold t, inputs whose margin is above t are answered with "not said".
         gain = np.array(said)[order].cumsum() + (np.sum(unsaid) - np.array(unsaid)[order].cumsum())
+        ranked = margins[order]
+        gain[:-1][ranked[:-1] == ranked[1:]] = -1.0  # equal margins cannot be told apart
         best = int(gain.argmax())
         following = margins[order[best + 1]] if best + 1 < len(order) else margins[order[best]] + 1
         if gain[best] < np.sum(unsaid):
