@@ -135,7 +135,7 @@ class Task(ABC):
 
     def decisions(self, example: Any) -> tuple[str, ...] | None:
         """Of a task that `chooses`: the right label of each choice; None where it is not known."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.kind} does not choose one label of several")
 
     @abstractmethod
     def measure(
