@@ -36,7 +36,7 @@ acceptance: $(READY)  ## the figures promised on public data sets (needs FREEHOL
 
 bench: bench-train bench-fewshot bench-distill bench-attack bench-pretrain  ## every benchmark
 
-bench-train: $(READY)  ## our training loop against the plain one, in the same run
+bench-train: $(READY) $(PEERS)  ## our training loop against transformers.Trainer, in the same run
 	$(BIN)/python bench/train.py
 
 bench-fewshot: $(READY) $(PEERS)  ## a few examples a label, against SetFit

@@ -1,16 +1,18 @@
-"""Freehold's training loop against the plain one, on the same data, machine and run.
+"""Freehold's training loop against transformers.Trainer, on the same data, machine and run.
 
-The plain loop is the text-book's: float32, batches of 16 in random order padded to their longest,
-dropout as the encoder's config has it, ordinary AdamW. Both start from minilm with the same head;
-texts are tokenised beforehand for both. They take turns in slices of some seconds, so that whatever
-else the machine does in the meantime hits both; examples per second are those of all slices of
-a loop together. (Memory that Freehold's loop makes malloc keep stays kept in the plain loop's
-slices: the comparison errs on the plain loop's side.)
+Three take turns in slices of some seconds, so that whatever else the machine does in the meantime
+hits all: Trainer by its defaults, Trainer by its best flags for a CPU (those that --sweep found),
+and Freehold's default recipe. All start from minilm, with texts tokenised beforehand and cut at
+the same length; each goes on where it stopped, so that slices together see texts of all lengths.
+Examples per second are those of all slices of one together. Useful GFLOP/s (padding left out) are
+stated beside the best matrix product of this machine in the precision of the run.
 
-    python bench/train.py                 # about four minutes
-    python bench/train.py --full          # then both to the end, with dev scores: most of an hour
+    python bench/train.py                     # about fifteen minutes
+    python bench/train.py --full              # then each to the end, with dev scores
+    python bench/train.py --sweep             # Trainer's flags, one after the other
 
-Data: FREEHOLD_SHARED, or the folder `shared` beside the repository. The last line is JSON.
+Trainer runs in .venv-peers (the Makefile makes it). Data: FREEHOLD_SHARED, or the folder `shared`
+beside the repository. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -18,15 +20,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -34,93 +34,95 @@ from freehold.data.read import read_dataset
 from freehold.tasks.base import Score
 from freehold.tasks.types import Dataset
 from freehold.train import hardware
-from freehold.train.adapter import adapter_of
-from freehold.train.batches import pad_ids, pad_targets
-from freehold.train.encoders import find, load_encoder, load_tokenizer
+from freehold.train.encoders import find
 from freehold.train.finetune import fit
 from freehold.train.loop import Loop
-from freehold.train.optimizer import learning_rate
-from freehold.train.predict import answer
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run, prepare
+from limits import peak_gflops, training_flops
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SETS = ("banking77", "conll2003")
-PLAIN_BATCH = 16
-PLAIN_RATE = 5e-5  # the usual one for batches of 16
+BASE = "minilm"
+BAR = 4.0  # examples per second over those of Trainer
+Flags = dict[str, Any]
+# What --sweep found to be fastest on a CPU; bf16 is added where the processor multiplies it. The
+# rate grows with the batch, as it does for those who tune it.
+BEST: Flags = {
+    "per_device_train_batch_size": 32,
+    "learning_rate": 2e-4,
+    "warmup_steps": 0.1,
+    "train_sampling_strategy": "group_by_length",
+    "logging_strategy": "no",
+}
+SWEEP: tuple[Flags, ...] = (
+    {"per_device_train_batch_size": 8},
+    {"per_device_train_batch_size": 16},
+    {"per_device_train_batch_size": 32},
+    {"per_device_train_batch_size": 64},
+    {"per_device_train_batch_size": 16, "train_sampling_strategy": "group_by_length"},
+    {"per_device_train_batch_size": 32, "train_sampling_strategy": "group_by_length"},
+    {"per_device_train_batch_size": 64, "train_sampling_strategy": "group_by_length"},
+    {"per_device_train_batch_size": 32, "bf16": True},
+    {"per_device_train_batch_size": 32, "torch_compile": True},
+)
 
 
 @dataclass
 class Count:
-    """Examples and seconds of one loop, by slice."""
+    """Examples and seconds of one contender, by slice."""
 
     examples: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+
+    def add(self, examples: int, seconds: float) -> None:
+        self.examples.append(examples)
+        self.seconds.append(seconds)
 
     def per_second(self) -> float:
         return sum(self.examples) / sum(self.seconds)
 
 
-class Plain:
-    """The text-book's loop, an epoch at a time."""
+class Contender(Protocol):
+    def slice(self, seconds: float) -> tuple[int, float]:
+        """Train for about so long: examples, seconds."""
+        ...
 
-    def __init__(self, train: Dataset, dev: Dataset, recipe: Recipe) -> None:
-        files = find(recipe.base)
-        self.adapter = adapter_of(train.task)
-        self.labels = self.adapter.labels(train)
-        self.dev = dev
-        tokenizer = load_tokenizer(files.folder)
-        encoded = self.adapter.encode(tokenizer, train.examples, recipe.max_length)
-        self.dev_encoded = self.adapter.encode(tokenizer, dev.examples, recipe.max_length)
-        self.ids = encoded.ids
-        self.targets = self.adapter.targets(encoded, train.examples, self.labels)
-        encoder = load_encoder(files, attention="sdpa")
-        self.module = self.adapter.module(encoder, len(self.labels), 0.1)
-        self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=PLAIN_RATE)
-        self.order = random.Random(recipe.seed)
 
-    def batches(self) -> Iterator[list[int]]:
-        numbers = list(range(len(self.ids)))
-        self.order.shuffle(numbers)
-        for start in range(0, len(numbers), PLAIN_BATCH):
-            yield numbers[start : start + PLAIN_BATCH]
+class Peer:
+    """Trainer in its own process and environment, held between slices."""
 
-    def step(self, batch: list[int]) -> None:
-        ids, mask = pad_ids(self.ids, batch, 0)
-        logits = self.module(ids, mask)
-        loss = self.adapter.loss(
-            logits, pad_targets(self.targets, batch), weight=None, smoothing=0.0
+    def __init__(self, name: str, flags: Flags, options: argparse.Namespace) -> None:
+        self.process = subprocess.Popen(
+            words_of(name, flags, options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if not options.loud else None,
+            text=True,
+            env=environment(options.threads),
         )
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without types
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.answer()
 
-    def slice(self, seconds: float, count: Count) -> None:
-        self.module.train()
-        begun, seen = time.perf_counter(), 0
-        for batch in self.batches():
-            self.step(batch)
-            seen += len(batch)
-            if time.perf_counter() - begun >= seconds:
-                break
-        count.examples.append(seen)
-        count.seconds.append(time.perf_counter() - begun)
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit("The peer's process ended; --loud shows what it said.")
+        found: dict[str, Any] = json.loads(line)
+        return found
 
-    def train(self, epochs: int) -> float:
-        """All epochs with warm-up and decay; the dev score at the end."""
-        steps, step = epochs * -(-len(self.ids) // PLAIN_BATCH), 0
-        for epoch in range(epochs):
-            self.module.train()
-            for batch in self.batches():
-                rate = learning_rate(step, steps, highest=PLAIN_RATE, warmup=0.1)
-                self.optimizer.param_groups[0]["lr"] = rate
-                self.step(batch)
-                step += 1
-            found = answer(self.module, self.adapter, self.dev_encoded, self.labels)
-            score = self.adapter.score(self.dev.examples, found, self.labels).value
-            print(f"    plain: epoch {epoch + 1}/{epochs}, dev {score:.4f}", flush=True)
-        return score
+    def slice(self, seconds: float) -> tuple[int, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        found = self.answer()
+        self.answer()  # that it waits again
+        return found["examples"], found["seconds"]
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 class Ours:
@@ -128,9 +130,10 @@ class Ours:
 
     def __init__(self, train: Dataset, dev: Dataset, recipe: Recipe) -> None:
         machine = hardware.choose(recipe.precision)
-        self.precision = machine.precision
+        self.recipe, self.precision = recipe, machine.precision
         folder = Path(tempfile.gettempdir()) / "not-written"
-        self.run: Run = prepare(train, dev, recipe, machine, find(recipe.base), folder)
+        with hardware.settled(recipe.threads, recipe.seed):
+            self.run: Run = prepare(train, dev, recipe, machine, find(recipe.base), folder)
         self.until = 0.0
         self.loop = Loop(
             self.run.job,
@@ -143,54 +146,112 @@ class Ours:
             on_progress=lambda _: None,
         )
 
-    def slice(self, seconds: float, count: Count) -> None:
+    def slice(self, seconds: float) -> tuple[int, float]:
         position = self.run.position
-        begun, before = time.perf_counter(), position.examples
-        self.until = begun + seconds
-        self.loop.run()
-        count.examples.append(position.examples - before)
-        count.seconds.append(time.perf_counter() - begun)
+        with hardware.settled(self.recipe.threads, self.recipe.seed):
+            begun, before = time.perf_counter(), position.examples
+            self.until = begun + seconds
+            self.loop.run()
+            return position.examples - before, time.perf_counter() - begun
+
+    def flops_of_an_example(self) -> float:
+        lengths = self.run.job.material.lengths().tolist()
+        encoder: Any = self.run.job.module.encoder
+        return training_flops(encoder.config, lengths) / len(lengths)
 
 
-def compare(train: Dataset, dev: Dataset, *, rounds: int, seconds: float, threads: int) -> Any:
-    recipe = Recipe(patience=30, epochs=30, threads=threads)  # more than the slices take
-    with hardware.settled(threads, recipe.seed):
-        plain, ours = Plain(train, dev, recipe), Ours(train, dev, recipe)
-    counts = Count(), Count()
-    for loop in (plain, ours):  # warm up: first calls compile kernels and fill caches
-        loop.slice(3.0, Count())
-    for number in range(rounds):
-        plain.slice(seconds, counts[0])
-        with hardware.settled(threads, recipe.seed):
-            ours.slice(seconds, counts[1])
-        speeds = [c.examples[-1] / c.seconds[-1] for c in counts]
-        print(
-            f"  round {number + 1}: plain {speeds[0]:6.1f}, freehold {speeds[1]:6.1f} examples/s, "
-            f"ratio {speeds[1] / speeds[0]:.2f}",
-            flush=True,
+def words_of(name: str, flags: Flags, options: argparse.Namespace) -> list[str]:
+    folder = shared() / name
+    return [
+        options.peer, str(REPOSITORY / "bench" / "trainer_peer.py"),
+        "--encoder", str(find(BASE).folder),
+        "--train", str(folder / "train.jsonl"), "--dev", str(folder / "dev.jsonl"),
+        "--flags", json.dumps(flags), "--threads", str(options.threads),
+    ]  # fmt: skip
+
+
+def environment(threads: int) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+
+
+def best_flags() -> Flags:
+    return {**BEST, "bf16": True} if hardware.choose("auto").bf16 else BEST
+
+
+def compare(name: str, train: Dataset, dev: Dataset, options: argparse.Namespace) -> dict[str, Any]:
+    recipe = Recipe(base=BASE, patience=1000, epochs=1000, threads=options.threads)
+    ours = Ours(train, dev, recipe)
+    defaults, best = Peer(name, {}, options), Peer(name, best_flags(), options)
+    contenders: dict[str, Contender] = {
+        "trainer": defaults, "trainer, best flags": best, "freehold": ours,
+    }  # fmt: skip
+    counts = {who: Count() for who in contenders}
+    dtypes = {"fp32": torch.float32}
+    if hardware.choose("bf16") == hardware.choose("auto"):  # emulated products are no limit
+        dtypes["bf16"] = torch.bfloat16
+    peaks: dict[str, list[float]] = {precision: [] for precision in dtypes}
+    for contender in contenders.values():  # first calls plan kernels and fill caches
+        contender.slice(3.0)
+    for number in range(options.rounds):
+        for precision, dtype in dtypes.items():
+            peaks[precision].append(peak_gflops(dtype))
+        for who, contender in contenders.items():
+            counts[who].add(*contender.slice(options.seconds))
+        each = ", ".join(
+            f"{who} {count.examples[-1] / count.seconds[-1]:.1f}" for who, count in counts.items()
         )
-    each = [
-        o_n / o_s * p_s / p_n
-        for p_n, p_s, o_n, o_s in zip(
-            counts[0].examples,
-            counts[0].seconds,
-            counts[1].examples,
-            counts[1].seconds,
-            strict=True,
-        )
-    ]
-    return {
-        "plain": round(counts[0].per_second(), 1),
-        "freehold": round(counts[1].per_second(), 1),
-        "ratio": round(counts[1].per_second() / counts[0].per_second(), 2),
-        "ratio_lowest": round(min(each), 2),
-        "ratio_median": round(statistics.median(each), 2),
-        "precision": ours.precision,
+        print(f"  round {number + 1}, examples/s: {each}", flush=True)
+    defaults.close()
+    best.close()
+    return figures(counts, ours, {peak: max(found) for peak, found in peaks.items()})
+
+
+def figures(counts: dict[str, Count], ours: Ours, peaks: dict[str, float]) -> dict[str, Any]:
+    speeds = {who: count.per_second() for who, count in counts.items()}
+    each = ours.flops_of_an_example() / 1e9
+    found: dict[str, Any] = {
+        who: {
+            "examples_per_second": round(speed, 1),
+            "useful_gflops": round(speed * each, 1),
+            "of_peak": round(speed * each / peaks[ours.precision], 3),
+        }
+        for who, speed in speeds.items()
     }
+    for who in ("trainer", "trainer, best flags"):
+        rounds = [
+            ours_n / ours_s * peer_s / peer_n
+            for ours_n, ours_s, peer_n, peer_s in zip(
+                counts["freehold"].examples,
+                counts["freehold"].seconds,
+                counts[who].examples,
+                counts[who].seconds,
+                strict=True,
+            )
+        ]
+        found[who]["ratio"] = round(speeds["freehold"] / speeds[who], 2)
+        found[who]["ratio_lowest"] = round(min(rounds), 2)
+    found["precision"] = ours.precision
+    found["peak_gflops"] = {name: round(peak, 1) for name, peak in peaks.items()}
+    return found
 
 
-def train_fully(train: Dataset, dev: Dataset, *, threads: int, plain_too: bool) -> dict[str, Any]:
-    """Both to their end: Freehold by its default recipe, the plain loop for as many epochs."""
+def sweep(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Examples per second of Trainer by each set of flags, each for `seconds` on its own."""
+    found = {}
+    for flags in SWEEP:
+        peer = Peer(name, {**flags, "logging_strategy": "no"}, options)
+        peer.slice(3.0)
+        examples, seconds = peer.slice(options.seconds)
+        peer.close()
+        found[json.dumps(flags)] = round(examples / seconds, 1)
+        print(f"  {examples / seconds:7.1f} examples/s  {json.dumps(flags)}", flush=True)
+    return found
+
+
+def train_fully(
+    name: str, train: Dataset, dev: Dataset, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Each to its end: Freehold by its default recipe, Trainer for as many epochs."""
 
     def show(progress: Progress) -> None:
         if progress.score is not None:
@@ -201,51 +262,82 @@ def train_fully(train: Dataset, dev: Dataset, *, threads: int, plain_too: bool) 
             )
 
     with tempfile.TemporaryDirectory() as folder:
-        recipe = Recipe(threads=threads)
+        recipe = Recipe(base=BASE, epochs=options.epochs, threads=options.threads)
         result = fit(train, dev, recipe, Path(folder) / "model", on_progress=show)
     found: dict[str, Any] = {
-        "score_name": result.score_name,
-        "freehold_score": round(result.score, 4),
-        "freehold_seconds": round(result.seconds, 1),
-        "freehold_examples_per_second": round(result.examples_per_second, 1),
-        "epochs": result.epochs,
+        "freehold": {
+            "score": result.score,
+            "examples_per_second": result.examples_per_second,
+            "seconds": result.seconds,
+        }
     }
-    if plain_too:
-        begun = time.perf_counter()
-        with hardware.settled(threads, 0):
-            plain = Plain(train, dev, Recipe())
-            score = plain.train(result.epochs)
-        seconds = time.perf_counter() - begun
-        found |= {"plain_score": round(score, 4), "plain_seconds": round(seconds, 1)}
-    return found
+    for who, flags in (("trainer", {}), ("trainer, best flags", best_flags())):
+        done = subprocess.run(
+            [*words_of(name, flags, options), "--epochs", str(result.epochs)],
+            stdout=subprocess.PIPE,
+            stderr=None if options.loud else subprocess.DEVNULL,
+            text=True,
+            env=environment(options.threads),
+            check=True,
+        )
+        found[who] = json.loads(done.stdout)
+        print(f"    {who}: {done.stdout.strip()}", flush=True)
+    rounded = {who: {k: round(v, 4) for k, v in one.items()} for who, one in found.items()}
+    return {"epochs": result.epochs, "score_name": result.score_name, **rounded}
+
+
+def shared() -> Path:
+    folder = Path(os.environ.get("FREEHOLD_SHARED") or REPOSITORY.parent / "shared") / "data"
+    if not folder.is_dir():
+        sys.exit(f"The data sets are not in {folder}; set FREEHOLD_SHARED.")
+    return folder
+
+
+def show(results: dict[str, Any]) -> None:
+    print(f"{'set':12}{'who':22}{'examples/s':>11}{'GFLOP/s':>9}{'of peak':>9}{'freehold is':>13}")
+    for name, result in results.items():
+        for who in ("trainer", "trainer, best flags", "freehold") if "speed" in result else ():
+            one = result["speed"][who]
+            ratio = f"{one['ratio']:.2f} x" if "ratio" in one else ""
+            print(
+                f"{name:12}{who:22}{one['examples_per_second']:>11}{one['useful_gflops']:>9}"
+                f"{one['of_peak']:>9.1%}{ratio:>13}"
+            )
+        for who, one in result.get("full", {}).items():
+            if isinstance(one, dict):
+                print(f"{name:12}{who:22}dev {one['score']:.4f} in {one['seconds']:.0f} s")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of a slice")
+    parser.add_argument("--seconds", type=float, default=40.0, help="length of a slice")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--full", action="store_true", help="train both to the end as well")
-    parser.add_argument("--ours-only", action="store_true", help="with --full: leave out the plain")
+    parser.add_argument("--full", action="store_true", help="train each to the end as well")
+    parser.add_argument("--epochs", type=int, help="of --full; what the recipe chooses if left out")
+    parser.add_argument("--only-full", action="store_true", help="--full without the slices")
+    parser.add_argument("--sweep", action="store_true", help="try Trainer's flags, and no more")
+    parser.add_argument("--peer", default=str(REPOSITORY / ".venv-peers" / "bin" / "python"))
+    parser.add_argument("--loud", action="store_true", help="show what the peer says")
     options = parser.parse_args()
-    shared = Path(os.environ.get("FREEHOLD_SHARED") or REPOSITORY.parent / "shared") / "data"
-    if not shared.is_dir():
-        sys.exit(f"The data sets are not in {shared}; set FREEHOLD_SHARED.")
     torch.set_num_threads(options.threads)
     results: dict[str, Any] = {}
     for name in options.sets:
-        train = read_dataset(shared / name / "train.jsonl")
-        dev = read_dataset(shared / name / "dev.jsonl")
-        print(f"{name}: {len(train):,} examples, {options.threads} threads", flush=True)
-        results[name] = compare(
-            train, dev, rounds=options.rounds, seconds=options.seconds, threads=options.threads
-        )
-        if options.full:
-            results[name] |= train_fully(
-                train, dev, threads=options.threads, plain_too=not options.ours_only
-            )
-    print(json.dumps({**results, "threads": options.threads}))
+        print(f"{name}: {options.threads} threads", flush=True)
+        if options.sweep:
+            results[name] = sweep(name, options)
+            continue
+        train = read_dataset(shared() / name / "train.jsonl")
+        dev = read_dataset(shared() / name / "dev.jsonl")
+        results[name] = {}
+        if not options.only_full:
+            results[name]["speed"] = compare(name, train, dev, options)
+        if options.full or options.only_full:
+            results[name]["full"] = train_fully(name, train, dev, options)
+    if not options.sweep:
+        show(results)
+    print(json.dumps({**results, "threads": options.threads, "bar": BAR}))
 
 
 if __name__ == "__main__":
