@@ -61,6 +61,43 @@ def check(
     output.exit_code = 0 if report.ok else 1
 
 
+@command.command("join")
+@click.argument("file", type=_FILE)
+@click.option("--words", type=click.IntRange(min=1), default=90, show_default=True,
+              help="Words of a text at most.")  # fmt: skip
+@click.option("--vary", is_flag=True, help="A quarter of the texts end early, at a random length.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of --vary.")
+@click.option("--out", type=_FILE, help="The file to write.")
+@click.option("--text", help="The column with the words.")
+@click.option("--label", help="The column with the tags.")
+@verb
+def join(
+    output: Output,
+    file: Path,
+    words: int,
+    vary: bool,
+    seed: int,
+    out: Path | None,
+    text: str | None,
+    label: str | None,
+) -> None:
+    """Join the tagged sentences of FILE, in its order, into longer texts: who reads what stands
+    around a sentence tags it better, and served texts are longer than a sentence.
+    """
+    from freehold.data.join import join as put_together
+
+    data = _read(file, "token-classification", text or None, label or None)
+    path = out or file.with_name(f"{file.stem}-joined.jsonl")
+    done = put_together(data, path, words=words, vary=vary, seed=seed)
+    output.document(
+        {"out": str(path), "sentences": done.sentences, "texts": done.texts, "words": done.words}
+    )
+    output.show(
+        f"{done.sentences:,} sentences ({done.words:,} words) joined into {done.texts:,} texts: "
+        f"{path}"
+    )
+
+
 @command.command("review")
 @click.argument("file", required=False, type=_FILE)
 @click.option("--pool", type=_FILE, help="Unlabelled texts: rank those worth labelling next.")
