@@ -46,6 +46,7 @@ from freehold.cli.common import Output, columns, project_of, verb
 @click.option("--adversarial-size", type=click.FloatRange(min=0, min_open=True))
 @click.option("--adversarial-weight", type=click.FloatRange(min=0, min_open=True))
 @click.option("--augment", type=click.FloatRange(min=0), help="Changed copies of each text.")
+@click.option("--casing", type=click.Choice(["auto", "on", "off"]), help="Capitals, for tags.")
 @click.option("--patience", type=click.IntRange(min=1))
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
 @click.option("--threads", type=click.IntRange(min=1))

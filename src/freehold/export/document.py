@@ -45,6 +45,7 @@ def describe(
         "settings": {k: v for k, v in (settings or {}).items() if k != "temperature"},
         "max_length": meta.max_length,
         "inputs": list(inputs),
+        "casing": meta.casing,
         "pad_id": _pad_id(checkpoint),
         "opset": OPSET,
     }

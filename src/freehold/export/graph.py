@@ -45,7 +45,8 @@ def write_graph(model: LoadedModel, path: Path) -> None:
     """Encoder and head as an ONNX file at `path`, weights inside, batch and length free.
 
     The graph takes int64 `input_ids` and `attention_mask` (batch, tokens), of text pairs
-    `token_type_ids` too where the tokenizer numbers its segments, and gives float32 `logits`. The
+    `token_type_ids` too where the tokenizer numbers its segments (of words their shapes, where the
+    model was trained with them), and gives float32 `logits`. The
     same weights give the same bytes. Raises FreeholdError when the encoder cannot be written as
     ONNX or the graph does not compute what the module does.
     """
@@ -64,6 +65,8 @@ def inputs_of(model: LoadedModel) -> tuple[str, ...]:
     """The names of the graph's inputs."""
     from freehold.tasks.registry import task_of
 
+    if model.meta.casing:
+        return ALL_INPUTS
     numbered = any(model.tokenizer.encode("a", "b").type_ids)
     return ALL_INPUTS if task_of(model.meta.task).pairs and numbered else INPUTS
 

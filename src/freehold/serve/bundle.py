@@ -36,6 +36,7 @@ class Meta:
     settings: Mapping[str, Any]  # what the task tuned on dev: thresholds …
     measured: Mapping[str, Any]  # latency and throughput where it was exported
     dev: Mapping[str, Any] | None  # the score on dev texts, None where there were none
+    casing: bool = False  # the model is given the shapes of words as token_type_ids
 
 
 def read(folder: Path) -> Meta:
@@ -79,6 +80,7 @@ def _meta(document: Mapping[str, Any]) -> Meta:
         settings=dict(document.get("settings") or {}),
         measured=dict(document.get("measured") or {}),
         dev=document.get("dev"),
+        casing=bool(document.get("casing")),
     )
     if not meta.temperature > 0 or meta.max_length < 1:
         raise ValueError("out of range")

@@ -63,6 +63,7 @@ class Engine:
             meta.max_length,
             windows=task.windows,
             question=task.windows and task.pairs,
+            casing=meta.casing,
         )
         engine = cls(meta, tokeniser, _arithmetic(meta, bundle, threads or usable_cores()))
         engine._try(bundle)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from freehold.tasks.casing import shapes
 from freehold.tasks.words import split_words
 
 __all__ = ["MOST_WINDOWS", "Encoded", "Tokeniser", "Window", "Words"]
@@ -50,7 +51,8 @@ class Words:
 @dataclass(frozen=True, slots=True)
 class Window:
     """Token ids with the special ones; `types` says of a pair which text each token is of (0, 1),
-    `spans` (tokens, 2) which characters of the second text, -1 where it is none of that."""
+    or with casing how its word is written; `spans` (tokens, 2) which characters of the second text,
+    -1 where it is none of that."""
 
     ids: Ids
     types: Ids | None = None
@@ -86,9 +88,10 @@ class Tokeniser:
         *,
         windows: bool = False,
         question: bool = False,
+        casing: bool = False,
     ) -> None:
         """`windows`: what does not fit goes on in further windows; `question`: of two texts the
-        first stays whole and the second is cut."""
+        first stays whole and the second is cut; `casing`: each token of a word has its shape."""
         # Set once, here: changing them later would race with other threads' encodings.
         self._tokenizer = tokenizer
         tokenizer.no_padding()
@@ -101,7 +104,7 @@ class Tokeniser:
         tokenizer.enable_truncation(max_length, stride=stride, strategy=strategy)
         self._most_windows = MOST_WINDOWS if windows else 1
         self._bare = tokenizer.token_to_id(_BARE_SPACE)
-        self._max_length, self._stride = max_length, stride
+        self._max_length, self._stride, self._casing = max_length, stride, casing
         tokens = max_length * self._most_windows
         self._characters = tokens * _CHARACTERS_PER_TOKEN
         self._most = tokens * _MOST_CHARACTERS_PER_TOKEN
@@ -218,6 +221,7 @@ class Tokeniser:
         chosen = np.zeros(len(spans), np.int64)
         room = np.full(len(spans), -1, np.int64)  # tokens to the nearer edge of the chosen window
         parts = [encoding, *encoding.overflowing]
+        marks = shapes([text[a:b] for a, b in spans]) if self._casing else None
         windows = []
         for number, part in enumerate(parts[: self._most_windows]):
             places = self._first_tokens(part, number)
@@ -226,7 +230,8 @@ class Tokeniser:
                 edge = min(position, last - position) if len(parts) > 1 else position
                 if word >= 0 and edge > room[word]:
                     carriers[word], chosen[word], room[word] = position, number, edge
-            windows.append(Window(np.array(part.ids, np.int32), words=places))
+            types = None if marks is None else _of_words(part, marks)
+            windows.append(Window(np.array(part.ids, np.int32), types, words=places))
         truncated = len(parts) > self._most_windows
         length = sum(len(window.ids) for window in windows)
         return Encoded(
@@ -262,6 +267,12 @@ class Tokeniser:
             windows.append(Window(np.array(part.ids, np.int32), types, places))
         length = sum(len(window.ids) for window in windows)
         return Encoded(tuple(windows), length, len(parts) > self._most_windows, second)
+
+
+def _of_words(part: Encoding, marks: NDArray[np.int32]) -> Ids:
+    """(tokens,): the mark of each token's word, 0 for special ones."""
+    words = np.array([-1 if word is None else word for word in part.word_ids], np.int64)
+    return np.append(marks, np.int32(0))[words]
 
 
 def _spans_of_second(part: Encoding) -> NDArray[np.int64]:

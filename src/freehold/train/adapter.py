@@ -61,13 +61,22 @@ class Adapter:
         """The labels in the order of the logits. TrainError where there is nothing to learn."""
         return self.task.labels(train)
 
-    def encode(self, tokenizer: Tokenizer, examples: Sequence[Any], max_length: int) -> Rows:
-        """Token ids with the special tokens, at most max_length of them in a row."""
+    def encode(
+        self,
+        tokenizer: Tokenizer,
+        examples: Sequence[Any],
+        max_length: int,
+        *,
+        casing: bool = False,
+    ) -> Rows:
+        """Token ids with the special tokens, at most max_length of them in a row; with `casing` the
+        shapes of words as segment numbers."""
         tokeniser = Tokeniser(
             tokenizer,
             max_length,
             windows=self.task.windows,
             question=self.task.windows and self.task.pairs,
+            casing=casing,
         )
         encoded = self.task.encode(tokeniser, [example.input for example in examples])
         windows = [window for one in encoded for window in one.windows]
@@ -79,7 +88,7 @@ class Adapter:
         return Rows(
             encoded=encoded,
             ids=[window.ids for window in windows],
-            types=types if self.task.pairs and any(some.any() for some in types) else None,
+            types=types if any(some.any() for some in types) else None,
             first=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
         )
 

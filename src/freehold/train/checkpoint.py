@@ -37,6 +37,7 @@ class Meta:
     score: float
     epoch: int  # that the weights are from
     recipe: Mapping[str, Any]
+    casing: bool = False  # the encoder is given the shapes of words
     format: int = FORMAT
 
 

@@ -33,8 +33,9 @@ def logits_of(
 ) -> list[Logits]:
     """The same of a model that is loaded already."""
     adapter = adapter_of(model.meta.task)
-    rows = adapter.encode(model.tokenizer, examples, model.meta.max_length)
-    return answer(model.module, adapter, rows, model.meta.labels, batch_tokens=batch_tokens)
+    meta = model.meta
+    rows = adapter.encode(model.tokenizer, examples, meta.max_length, casing=meta.casing)
+    return answer(model.module, adapter, rows, meta.labels, batch_tokens=batch_tokens)
 
 
 def answer(

@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args
 from freehold.errors import TrainError
 from freehold.settings import setting
 
-__all__ = ["Adversarial", "ClassWeights", "LoraModules", "Precision", "Recipe"]
+__all__ = ["Adversarial", "Casing", "ClassWeights", "LoraModules", "Precision", "Recipe"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 ClassWeights = Literal["none", "balanced"]
 LoraModules = Literal["attention", "all"]
+Casing = Literal["auto", "on", "off"]
 Adversarial = Literal["none", "fgm", "pgd", "freelb", "rdrop", "copies"]
 
 # What `epochs = None` aims at: so many optimizer steps in all, within the bounds of each task.
@@ -87,6 +88,11 @@ class Recipe:
     augment: float = setting(
         0.0, "Copies of each training text with typing slips and synonyms; 0 for none."
     )
+    casing: Casing = setting(
+        "auto",
+        "Give the encoder each word's capitals beside it: on, off, or auto: for tags, where the "
+        "tokenizer folds case.",
+    )
     precision: Precision = setting(
         "auto", "fp32, bf16 (matrix products in bfloat16), or auto: bf16 where it is fast."
     )
@@ -128,6 +134,7 @@ class Recipe:
             "lora_modules": LoraModules,
             "precision": Precision,
             "adversarial": Adversarial,
+            "casing": Casing,
         }
         for name, choices in choices_of.items():
             if getattr(self, name) not in get_args(choices):

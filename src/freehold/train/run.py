@@ -20,6 +20,7 @@ from freehold.train.adapter import Adapter, Rows, adapter_of
 from freehold.train.adversarial import objective_of
 from freehold.train.augment import augmented
 from freehold.train.batches import IGNORED, Ids
+from freehold.train.casing import config_with_casing, marks_case, widen
 from freehold.train.checkpoint import Meta
 from freehold.train.copies import WorstCopies, copies_of
 from freehold.train.encoders import (
@@ -95,7 +96,8 @@ class Run:
                 weights = merged(weights, self.lora_scale)
             weights[name] = self.vocabulary.whole(weights[name])
             meta = replace(self.meta, score=score, epoch=self.best.epoch)
-            checkpoint.save(self.out, weights, self.files.folder, meta)
+            config = config_with_casing(self.files.config()) if meta.casing else None
+            checkpoint.save(self.out, weights, self.files.folder, meta, config=config)
 
     def save(self) -> None:
         """Write down everything that going on later takes, and the best so far."""
@@ -137,9 +139,10 @@ def prepare(
     tokenizer = load_tokenizer(files.folder)
     max_length = min(recipe.max_length, longest_input(files))
     examples = augmented(train, recipe.augment, recipe.seed).examples
-    rows = adapter.encode(tokenizer, examples, max_length)
-    dev_rows = adapter.encode(tokenizer, dev.examples, max_length)
-    more = adapter.encode(tokenizer, unlabelled, max_length)
+    casing = marks_case(recipe, adapter.task, files, tokenizer)
+    rows = adapter.encode(tokenizer, examples, max_length, casing=casing)
+    dev_rows = adapter.encode(tokenizer, dev.examples, max_length, casing=casing)
+    more = adapter.encode(tokenizer, unlabelled, max_length, casing=casing)
     # Copies leave the epochs as they are: twice the texts are twice the steps.
     tokens = int(rows.lengths()[: rows.first[len(train)]].sum() + more.lengths().sum())
     settled = suited(recipe, files).resolved(train.task, tokens)
@@ -148,6 +151,8 @@ def prepare(
     assert settled.batch_tokens is not None
 
     encoder = load_encoder(files, attention=machine.attention)
+    if casing:
+        widen(encoder, files)
     _set_dropout(encoder, settled.encoder_dropout)
     pad = int(files.config().get("pad_token_id") or 0)
     pool = []
@@ -203,6 +208,7 @@ def prepare(
         score=0.0,
         epoch=0,
         recipe=settled.document(),
+        casing=casing,
     )
     return Run(
         job=job,

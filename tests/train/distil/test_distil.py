@@ -126,14 +126,33 @@ def test_a_static_student_learns_the_answers(
 
 
 def test_what_the_recipe_leaves_open_is_chosen_by_the_number_of_texts() -> None:
-    open_recipe = Recipe(max_length=64)
-    chosen = module.suited(open_recipe, 12_000, 32, "layers")
+    open_recipe = Recipe(max_length=64, casing="off")
+    short, long = reads(32), reads(128)
+    chosen = module.suited(open_recipe, 12_000, short, "layers")
     assert (chosen.epochs, chosen.learning_rate, chosen.max_length) == (10, 5e-4, 32)
-    assert module.suited(open_recipe, 100, 128, "layers").epochs == 30
-    assert module.suited(open_recipe, 10**6, 128, "layers").epochs == 6
-    assert module.suited(open_recipe, 100, 128, "static") == open_recipe
-    given = Recipe(epochs=2, learning_rate=1e-5)
-    assert module.suited(given, 100, 128, "layers") == given
+    assert module.suited(open_recipe, 100, long, "layers").epochs == 30
+    assert module.suited(open_recipe, 10**6, long, "layers").epochs == 6
+    assert module.suited(open_recipe, 100, long, "static") == open_recipe
+    given = Recipe(epochs=2, learning_rate=1e-5, casing="off")
+    assert module.suited(given, 100, long, "layers") == given
+    assert (
+        module.suited(given, 100, dataclasses.replace(long, casing=True), "layers").casing == "on"
+    )
+
+
+def reads(longest: int) -> checkpoint.Meta:
+    """A teacher of texts of so many tokens."""
+    return checkpoint.Meta(
+        task="text-classification",
+        labels=("a", "b"),
+        max_length=longest,
+        base="minilm",
+        base_sha256="",
+        score_name="accuracy",
+        score=0.0,
+        epoch=1,
+        recipe={},
+    )
 
 
 @pytest.mark.parametrize("steps", [0, 3, 30])

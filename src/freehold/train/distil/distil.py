@@ -15,7 +15,7 @@ from freehold.clock import SystemClock
 from freehold.errors import TrainError
 from freehold.tasks.types import Dataset
 from freehold.train.adapter import adapter_of
-from freehold.train.checkpoint import LoadedModel, load
+from freehold.train.checkpoint import LoadedModel, Meta, load
 from freehold.train.distil.augment import stretched
 from freehold.train.distil.layers import evenly, kept_layers
 from freehold.train.distil.objective import Distillation, Weights
@@ -101,6 +101,11 @@ def distil(
             "A static student has no layers to match, and soft and hard are both 0.",
             hint="Give one of them a weight.",
         )
+    if not kept and model.meta.casing:
+        raise TrainError(
+            "The teacher reads capitals, of which a static student knows nothing.",
+            hint="Distil a student of layers, or train the teacher with --casing off.",
+        )
     extra = [*corpus, *stretched(train.examples, augment, recipe.seed)]
     step(f"the teacher answers {len(dev):,} dev examples")
     teacher_score = _score(model, dev)
@@ -120,7 +125,7 @@ def distil(
         result = fit(
             train,
             dev,
-            suited(recipe, len(train) + len(extra), model.meta.max_length, student),
+            suited(recipe, len(train) + len(extra), model.meta, student),
             out,
             on_progress=on_progress,
             resume=resume,
@@ -136,10 +141,14 @@ def distil(
     return Distilled(result, teacher_score, kept, len(extra), len(dev), before + result.seconds)
 
 
-def suited(recipe: Recipe, examples: int, longest: int, student: Student) -> Recipe:
+def suited(recipe: Recipe, examples: int, teacher: Meta, student: Student) -> Recipe:
     """The recipe with what it leaves open as a student of layers wants it: more passes than labels
-    would take, at a higher rate, and texts as long as the teacher's."""
-    recipe = replace(recipe, max_length=min(recipe.max_length, longest))
+    would take, at a higher rate, and texts read as the teacher reads them."""
+    recipe = replace(
+        recipe,
+        max_length=min(recipe.max_length, teacher.max_length),
+        casing="on" if teacher.casing else "off",
+    )
     if student == "static":  # has a choice of its own
         return recipe
     least, most = EPOCHS
@@ -204,7 +213,9 @@ def _answers(
 
 def _score(model: LoadedModel, dev: Dataset) -> float:
     adapter = adapter_of(model.meta.task)
-    encoded = adapter.encode(model.tokenizer, dev.examples, model.meta.max_length)
+    encoded = adapter.encode(
+        model.tokenizer, dev.examples, model.meta.max_length, casing=model.meta.casing
+    )
     logits = answer(model.module, adapter, encoded, model.meta.labels)
     return adapter.score(dev.examples, logits, model.meta.labels).value
 
