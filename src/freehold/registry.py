@@ -19,10 +19,11 @@ from freehold.store import schema
 from freehold.store.blobs import Blob, BlobStore
 from freehold.store.database import Database
 
-__all__ = ["Bundle", "Registry", "Version", "is_reference"]
+__all__ = ["ASIDE", "Bundle", "Registry", "Version", "is_reference"]
 
 # Tasks of versions that only serve as the base of others, and the verb that starts from one.
 _STARTS = {"masked-lm": "train", "causal-lm": "pretrain --objective clm --corpus FILE"}
+ASIDE = "aside/"  # what names begin with of files that belong to a version and not to its weights
 _REFERENCE = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,63})(?:@([1-9]\d{0,8}))?")
 
 
@@ -197,8 +198,28 @@ class Registry:
         return [version for version in self.all() if version.stage == "live"]
 
     def checkpoint(self, version: Version) -> Path:
-        """A folder with the version's files, verified."""
-        return self._blobs.materialise(version.files, self._folder / "checkpoints" / version.name)
+        """A folder with the version's weights and what loads them, verified."""
+        files = {name: blob for name, blob in version.files.items() if not name.startswith(ASIDE)}
+        return self._blobs.materialise(files, self._folder / "checkpoints" / version.name)
+
+    def keep(self, version: Version, name: str, content: bytes) -> Version:
+        """Put a file beside the version's weights, in the place of one of that name if there is;
+        `name` begins with ASIDE, so that no checkpoint has it. Raises StoreError."""
+        assert name.startswith(ASIDE), name
+        blob = self._blobs.put_bytes(name, content)
+        table = schema.versions
+        mine = (table.c.model == version.model, table.c.version == version.version)
+        with self._database.write() as connection:
+            self._database.lock(connection, f"model:{version.model}")
+            text = connection.execute(sa.select(table.c.files).where(*mine)).scalar_one()
+            files = {**_load_files(text), name: blob}
+            connection.execute(table.update().where(*mine).values(files=_dump_files(files)))
+        return self.get(version.name)
+
+    def read(self, version: Version, name: str) -> bytes | None:
+        """One of the version's files, verified; None where it has none of that name."""
+        blob = version.files.get(name)
+        return None if blob is None else self._blobs.read(name, blob)
 
     def add_bundle(
         self, version: Version, folder: Path, *, engine: str, precision: str, report: Any

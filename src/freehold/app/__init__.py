@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "open_app", "open_database"]
 
+_LOG = logging.getLogger("freehold")
+
 
 def open_database(project: Project, environ: Mapping[str, str] | None = None) -> Database:
     """The project's database: SQLite in its state folder, or FREEHOLD_DATABASE_URL."""
@@ -35,6 +38,8 @@ class App:
     database: Database
     registry: Registry
     clock: Clock
+    # Where a sentence goes that neither is the result nor ends the work.
+    remark: Callable[[str], None] = _LOG.warning
 
     def version(self, reference: str | None, *, newest: bool = False) -> Version:
         """The version a verb names; without a number the live one, or with `newest` the last.
@@ -91,9 +96,13 @@ class App:
 
 @contextmanager
 def open_app(
-    project: Project, clock: Clock | None = None, environ: Mapping[str, str] | None = None
+    project: Project,
+    clock: Clock | None = None,
+    environ: Mapping[str, str] | None = None,
+    remark: Callable[[str], None] = _LOG.warning,
 ) -> Iterator[App]:
-    """Open the project's database and registry; closed at the end of the block."""
+    """Open the project's database and registry; closed at the end of the block. Remarks go into
+    the log `freehold` unless something takes them."""
     clock = clock or SystemClock()
     with open_database(project, environ) as database:
-        yield App(project, database, Registry(database, project.state, clock), clock)
+        yield App(project, database, Registry(database, project.state, clock), clock, remark)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.learn import alone
-from freehold.app.versions import encoder_files, machine_cost, origin, parent_of, register
+from freehold.app.versions import encoder_files, enter, learnt, register
 from freehold.registry import Version, is_reference
 
 if TYPE_CHECKING:
@@ -147,19 +146,15 @@ def distill_encoder(
         fit = found.fit
         if fit.epochs == 0:
             return Made(None, found, run)
-        version = app.registry.add(
+        version = enter(
+            app,
             model=model,
             task=fit.task,
-            labels=(),
             folder=fit.path,
             lineage={
-                "method": "distil",
-                "base": teacher,
-                "recipe": recipe.document(),
-                "seed": recipe.seed,
-                "parent": parent_of(teacher),
-                "data": {"corpus": origin(app, corpus)},
+                **learnt(app, "distil", teacher, recipe.document(), {"corpus": corpus}),
                 "distil": {"student": student, "layers": list(found.layers), **asdict(weights)},
+                "ran": {"precision": fit.precision, "threads": fit.threads},
             },
             metrics={
                 fit.score_name: fit.score,
@@ -170,11 +165,8 @@ def distill_encoder(
                 "epochs": fit.epochs,
                 "interrupted": fit.interrupted,
             },
-            train_seconds=found.seconds,
+            seconds=found.seconds,
             examples=len(corpus),
-            train_cost=machine_cost(app, found.seconds),
-            label_cost=Decimal(0),  # nobody labelled anything
-            currency=app.project.currency,
         )
         if not fit.interrupted:
             shutil.rmtree(run, ignore_errors=True)

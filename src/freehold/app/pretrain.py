@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.learn import alone
-from freehold.app.versions import encoder_files, machine_cost, origin, parent_of
+from freehold.app.versions import encoder_files, enter, learnt
 from freehold.errors import DataError
 from freehold.registry import Version
 
@@ -94,25 +93,18 @@ def pretrain(
 def _register(
     app: App, model: str, data: Dataset, recipe: Pretraining, result: Pretrained
 ) -> Version:
-    return app.registry.add(
+    return enter(
+        app,
         model=model,
         task=result.task,
-        labels=(),
         folder=result.path,
         lineage={
-            "method": "pretrain",
-            "base": recipe.base,
-            "recipe": recipe.resolved().document(),
-            "seed": recipe.seed,
-            "parent": parent_of(recipe.base),
-            "data": {"corpus": origin(app, data)},
+            **learnt(app, "pretrain", recipe.base, recipe.resolved().document(), {"corpus": data}),
+            "ran": {"precision": result.precision, "threads": result.threads},
         },
         metrics=_metrics(result),
-        train_seconds=result.seconds,
+        seconds=result.seconds,
         examples=result.texts,
-        train_cost=machine_cost(app, result.seconds),
-        label_cost=Decimal(0),  # nobody labelled anything
-        currency=app.project.currency,
     )
 
 

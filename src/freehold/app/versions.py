@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,12 +12,23 @@ from freehold.app import App
 from freehold.registry import Version, is_reference
 
 if TYPE_CHECKING:
+    from freehold.evaluate.summary import Summary
+    from freehold.tasks.base import Logits
     from freehold.tasks.types import Dataset
     from freehold.train.encoders import EncoderFiles
     from freehold.train.finetune import FitResult
     from freehold.train.recipe import Recipe
 
-__all__ = ["encoder_files", "machine_cost", "origin", "parent_of", "register", "settings_of"]
+__all__ = [
+    "encoder_files",
+    "enter",
+    "learnt",
+    "machine_cost",
+    "origin",
+    "parent_of",
+    "register",
+    "settings_of",
+]
 
 _HOUR = Decimal(3600)
 
@@ -65,56 +76,108 @@ def register(
     names further data that it saw (a corpus). Charged are `seconds` (those of the run unless given)
     of the machine, and the labels of train and dev.
     """
-    seconds = result.seconds if seconds is None else seconds
+    from freehold.app.card import label_counts
+    from freehold.evaluate.summary import summarise
+    from freehold.train.predict import logits
+
     labelled = len(train_data) + len(dev_data)
     files = {"train": train_data, "dev": dev_data, **(other_files or {})}
-    return app.registry.add(
+    answers = result.dev_logits or logits(result.path, dev_data.examples)
+    summary = summarise(dev_data, answers, result.labels)
+    return enter(
+        app,
         model=model,
         task=result.task,
         labels=tuple(result.labels),
         folder=result.path,
         lineage={
-            "method": method,
-            "base": recipe.base,
-            "recipe": recipe.document(),
-            "seed": recipe.seed,
+            **learnt(app, method, recipe.base, recipe.document(), files),
             "parent": parent,
-            "data": {name: origin(app, data) for name, data in files.items()},
+            "ran": {"precision": result.precision, "threads": result.threads},
             **(lineage or {}),
         },
         metrics={
             result.score_name: result.score,
             "n": len(dev_data),
-            "settings": settings_of(result, dev_data),
+            "intervals": summary.intervals,
+            "settings": settings_of(result, dev_data, answers),
             "examples_per_second": result.examples_per_second,
             "epochs": result.epochs,
             "interrupted": result.interrupted,
             **(metrics or {}),
         },
-        train_seconds=seconds,
+        seconds=result.seconds if seconds is None else seconds,
         examples=labelled,
-        train_cost=machine_cost(app, seconds),
         label_cost=app.project.costs.label_each * labelled,
-        currency=app.project.currency,
+        counts=label_counts(train_data),
+        summary=summary,
     )
 
 
-def settings_of(result: FitResult, dev_data: Dataset) -> dict[str, Any]:
+def enter(
+    app: App,
+    *,
+    model: str,
+    task: str,
+    folder: Path,
+    lineage: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    seconds: float,
+    examples: int,
+    labels: tuple[str, ...] = (),
+    label_cost: Decimal = Decimal(0),
+    counts: Mapping[str, int] | None = None,
+    summary: Summary | None = None,
+) -> Version:
+    """The one door into the registry: store a checkpoint as the model's next version, charged with
+    `seconds` of the machine, and write its card (with `counts` and `summary` as `write_card` has
+    them)."""
+    from freehold.app.card import write_card
+
+    version = app.registry.add(
+        model=model,
+        task=task,
+        labels=labels,
+        folder=folder,
+        lineage=lineage,
+        metrics=metrics,
+        train_seconds=seconds,
+        examples=examples,
+        train_cost=machine_cost(app, seconds),
+        label_cost=label_cost,
+        currency=app.project.currency,
+    )
+    return write_card(app, version, counts=counts, summary=summary)
+
+
+def learnt(
+    app: App, method: str, base: str, recipe: Mapping[str, Any], files: Mapping[str, Dataset]
+) -> dict[str, Any]:
+    """What every lineage says: how the version was learnt, from what, with which knobs."""
+    return {
+        "method": method,
+        "base": base,
+        "recipe": recipe,
+        "seed": recipe["seed"],
+        "parent": parent_of(base),
+        "data": {name: origin(app, data) for name, data in files.items()},
+    }
+
+
+def settings_of(result: FitResult, dev_data: Dataset, answers: Sequence[Logits]) -> dict[str, Any]:
     """What is tuned on dev once the weights stand: a temperature over all choices (texts, or words
-    of all sentences), or what the task itself tunes (thresholds …)."""
+    of all sentences), or what the task itself tunes (thresholds …). `answers` are logits of dev."""
     import numpy as np
 
     from freehold.evaluate.calibrate import fit_temperature
     from freehold.tasks.registry import task_of
-    from freehold.train.predict import logits
 
     task = task_of(result.task)
-    found = result.dev_logits or logits(result.path, dev_data.examples)
     if not task.chooses:
-        return task.tune(dev_data.examples, found, result.labels)
+        return task.tune(dev_data.examples, answers, result.labels)
     place = {label: number for number, label in enumerate(result.labels)}
     gold = [label for example in dev_data.examples for label in task.decisions(example) or ()]
-    rows = np.concatenate([np.atleast_2d(row) for row in found])
+    rows = np.concatenate([np.atleast_2d(row) for row in answers])
     known = np.array([label in place for label in gold])
     if not known.any():
         return {"temperature": 1.0}

@@ -90,7 +90,7 @@ def command(
 
     given = {"temperature": temperature, "soft": soft, "hidden": hidden, "hard": hard}
     weights = Weights(**{name: value for name, value in given.items() if value is not None})
-    with open_app(project_of(output)) as app, training_bar(output.err) as bar:
+    with open_app(project_of(output), remark=output.remark) as app, training_bar(output.err) as bar:
         texts = functools.partial(app.read, task="text-classification", labelled=False, text=text)
         common: dict[str, Any] = {
             "recipe": recipe_of(app, **knobs),

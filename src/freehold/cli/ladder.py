@@ -61,7 +61,7 @@ def command(
     from freehold.store.files import write_text
 
     project = project_of(output)
-    with open_app(project) as app:
+    with open_app(project, remark=output.remark) as app:
         read = functools.partial(app.read, task=task, text=text, label=label)
         recipe = recipe_of(app, **knobs)
         train_data = read(app.data_path(train_file, "train"))

@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": ("evaluate", "Score a version honestly, with intervals."),
     "attack": ("attack", "What typing slips and synonyms do to a version's answers."),
     "models": ("models", "List versions and their stages."),
+    "card": ("card", "A version's model card: what it is, scores, cost, cannot do."),
     "export": ("export", "Make a bundle that serves without torch."),
     "predict": ("predict", "Label a file of texts with a version."),
     "promote": ("promote", "Make a version the one that customers get."),

@@ -86,7 +86,7 @@ def command(
 
     project = project_of(output)
     recipe = Pretraining(**{knob: value for knob, value in knobs.items() if value is not None})
-    with open_app(project) as app:
+    with open_app(project, remark=output.remark) as app:
         data, corpus = read_corpus(file, pairs=pairs, text=text, other=other)
         output.remark(
             f"{file.name}: {len(corpus):,} different {'pairs' if pairs else 'texts'} "

@@ -93,7 +93,7 @@ def command(
     from freehold.train.search.budget import Budget
 
     project = project_of(output)
-    with open_app(project) as app:
+    with open_app(project, remark=output.remark) as app:
         read = functools.partial(app.read, task=task, text=text, label=label)
         train_data = read(app.data_path(train_file, "train"))
         dev_data = read(app.data_path(dev_file, "dev"))

@@ -77,7 +77,7 @@ def command(
     from freehold.data.shots import draw_shots
 
     project = project_of(output)
-    with open_app(project) as app:
+    with open_app(project, remark=output.remark) as app:
         if source is not None:
             knobs["base"] = app.registry.get(source).name
         read = functools.partial(app.read, task=task, text=text, label=label)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,16 +35,30 @@ class BlobStore:
 
     def put(self, source: Path) -> Blob:
         """Copy a file in; the same content twice is one blob. Raises StoreError on a full disk."""
-        digest, size = sha256_of(source), source.stat().st_size
-        target = self.path(digest)
-        if not (target.is_file() and target.stat().st_size == size):
+        return self._put(
+            source.name,
+            Blob(sha256_of(source), source.stat().st_size),
+            lambda beside: shutil.copyfile(source, beside),
+        )
+
+    def put_bytes(self, name: str, content: bytes) -> Blob:
+        """As `put`, of what is in memory; `name` is what an error calls it."""
+        return self._put(
+            name,
+            Blob(hashlib.sha256(content).hexdigest(), len(content)),
+            lambda beside: beside.write_bytes(content),
+        )
+
+    def _put(self, what: str, blob: Blob, write: Callable[[Path], object]) -> Blob:
+        target = self.path(blob.sha256)
+        if not (target.is_file() and target.stat().st_size == blob.size):
             beside: Path | None = None
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 handle, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
                 os.close(handle)
                 beside = Path(name)
-                shutil.copyfile(source, beside)
+                write(beside)
                 with beside.open("rb") as file:
                     os.fsync(file.fileno())
                 beside.chmod(0o444)
@@ -53,15 +67,23 @@ class BlobStore:
                 if beside is not None:
                     beside.unlink(missing_ok=True)
                 raise StoreError(
-                    f"{source.name} could not be stored: {error.strerror}.",
+                    f"{what} could not be stored: {error.strerror}.",
                     hint="Make room on the disk and run the command again; nothing was recorded.",
                 ) from error
-        return Blob(digest, size)
+        return blob
 
     def put_folder(self, folder: Path) -> dict[str, Blob]:
         """Every file in a folder by its name relative to it, in order of name."""
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         return {path.relative_to(folder).as_posix(): self.put(path) for path in files}
+
+    def read(self, name: str, blob: Blob) -> bytes:
+        """The content of a blob, verified; `name` is what an IntegrityError calls it."""
+        source = self.path(blob.sha256)
+        content = source.read_bytes() if source.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != blob.sha256:
+            raise _damaged(name)
+        return content
 
     def materialise(self, files: Mapping[str, Blob], target: Path) -> Path:
         """Lay the files out in `target` (hard links where possible); each is verified first."""
@@ -73,10 +95,7 @@ class BlobStore:
             for name, blob in files.items():
                 source = self.path(blob.sha256)
                 if not source.is_file() or sha256_of(source) != blob.sha256:
-                    raise IntegrityError(
-                        f"The stored file {name} is missing or not what was recorded for it.",
-                        hint="Restore the blobs folder from a backup, or train and export again.",
-                    )
+                    raise _damaged(name)
                 (beside / name).parent.mkdir(parents=True, exist_ok=True)
                 try:
                     os.link(source, beside / name)
@@ -96,3 +115,10 @@ class BlobStore:
             (target / name).stat().st_size == blob.size and sha256_of(target / name) == blob.sha256
             for name, blob in files.items()
         )
+
+
+def _damaged(name: str) -> IntegrityError:
+    return IntegrityError(
+        f"The stored file {name} is missing or not what was recorded for it.",
+        hint="Restore the blobs folder from a backup, or train and export again.",
+    )
