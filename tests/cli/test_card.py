@@ -33,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoder = tiny_encoder(folder / "secret place" / "enc*oder", vocab_words=[*words, "my", "bike"])
     (folder / "freehold.toml").write_text(
         '[project]\nname = "shop"\n[data]\ntrain = "train.jsonl"\ndev = "dev.jsonl"\n'
-        f'[train]\nbase = {json.dumps(str(encoder))}\nthreads = 1\n'
+        f"[train]\nbase = {json.dumps(str(encoder))}\nthreads = 1\n"
     )
     for name, times in (("train", 8), ("dev", 3)):
         lines = [json.dumps(record) for record in STRANGE * times]
