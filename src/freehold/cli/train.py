@@ -27,6 +27,11 @@ from freehold.cli.common import Output, columns, project_of, verb
 @click.option("--batch-tokens", type=click.IntRange(min=16))
 @click.option("--max-length", type=click.IntRange(min=8))
 @click.option("--class-weights", type=click.Choice(["none", "balanced"]))
+@click.option(
+    "--encoder-dropout",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    help="Dropout inside the encoder; 0.1 pays where a small set is seen many times.",
+)
 @click.option("--label-smoothing", type=click.FloatRange(min=0, max=1, max_open=True))
 @click.option(
     "--layer-decay",
