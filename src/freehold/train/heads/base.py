@@ -26,13 +26,17 @@ class Head(torch.nn.Module):
         self.encoder = encoder
         self.dropout = torch.nn.Dropout(dropout)
 
-    @abstractmethod
     def forward(
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor: ...
+    ) -> torch.Tensor:
+        return self.answer(self.hidden(input_ids, attention_mask, token_type_ids), attention_mask)
+
+    @abstractmethod
+    def answer(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Logits from the encoder's vectors (batch, tokens, width)."""
 
     @abstractmethod
     def loss(

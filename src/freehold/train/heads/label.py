@@ -27,14 +27,8 @@ class LabelHead(Head):
         super().__init__(encoder, labels, dropout)
         self.head = new_layer(hidden_size(encoder), labels)
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        pooled = mean_of(self.hidden(input_ids, attention_mask, token_type_ids), attention_mask)
-        logits: torch.Tensor = self.head(self.dropout(pooled))
+    def answer(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.dropout(mean_of(hidden, mask)))
         return logits
 
     def loss(

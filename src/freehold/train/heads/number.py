@@ -28,13 +28,8 @@ class NumberHead(LabelHead):
         cast(torch.Tensor, self.centre).fill_(float(values.mean()))
         cast(torch.Tensor, self.spread).fill_(max(float(values.std()), 1e-6))
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        found = super().forward(input_ids, attention_mask, token_type_ids).float()
+    def answer(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        found = super().answer(hidden, mask).float()
         return found * cast(torch.Tensor, self.spread) + cast(torch.Tensor, self.centre)
 
     def loss(

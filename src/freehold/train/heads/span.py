@@ -15,16 +15,9 @@ class SpanHead(TagsHead):
     """-> (batch, tokens, 2), targets (batch, 2): the first and the last token (Devlin et al. 2019,
     section 4.2)."""
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        logits = super().forward(input_ids, attention_mask, token_type_ids)
-        if attention_mask is None:
-            return logits
-        return logits.masked_fill(attention_mask.unsqueeze(-1) == 0, NEVER)
+    def answer(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        logits = super().answer(hidden, mask)
+        return logits if mask is None else logits.masked_fill(mask.unsqueeze(-1) == 0, NEVER)
 
     def loss(
         self,

@@ -20,13 +20,7 @@ class TagsHead(Head):
         super().__init__(encoder, labels, dropout)
         self.head = new_layer(hidden_size(encoder), labels)
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        hidden = self.hidden(input_ids, attention_mask, token_type_ids)
+    def answer(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.dropout(hidden))
         return logits
 

@@ -14,14 +14,8 @@ SCALE = 20.0  # of cosines in the loss, as in sentence-transformers
 class VectorHead(Head):
     """-> (batch, width); two neighbouring rows are a pair, targets (batch / 2,) how alike it is."""
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        pooled = mean_of(self.hidden(input_ids, attention_mask, token_type_ids), attention_mask)
-        return torch.nn.functional.normalize(pooled.float(), dim=-1)
+    def answer(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        return torch.nn.functional.normalize(mean_of(hidden, mask).float(), dim=-1)
 
     def loss(
         self,
