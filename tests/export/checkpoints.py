@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from freehold.tasks.bio import best_tags
 from freehold.tasks.types import Dataset, Example, TaggedExample, Task
 
 LABELS = ("greeting", "refund", "ride", "price")
@@ -66,7 +67,7 @@ def labelled(checkpoint: Path, task: Task, count: int = 200) -> Dataset:
     return dataset(
         task,
         [
-            TaggedExample(text.row, text.tokens, tuple(TAGS[n] for n in row.argmax(1)))
+            TaggedExample(text.row, text.tokens, tuple(TAGS[n] for n in best_tags(row, TAGS)))
             for text, row in zip(tagged, rows, strict=True)
         ],
     )

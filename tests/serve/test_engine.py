@@ -393,7 +393,7 @@ def test_neighbours_of_one_entity_are_merged(make: Make) -> None:
         ("(Anna)", [("PER", "Anna", 1, 5)]),
         (
             "Smith Anna Anna",
-            [("PER", "Smith", 0, 5), ("PER", "Anna", 6, 10), ("PER", "Anna", 11, 15)],
+            [("PER", "Anna", 6, 10), ("PER", "Anna", 11, 15)],  # no entity begins with I-PER
         ),
         ("\U0001d400 Rome", [("LOC", "Rome", 2, 6)]),
     ],

@@ -15,6 +15,7 @@ from freehold.errors import DataError
 from freehold.evaluate.scores import label_ids, label_universe
 from freehold.evaluate.spans import IntArray
 from freehold.evaluate.tally import Counts, FloatArray, count_classes, count_tags
+from freehold.tasks.bio import best_tags
 from freehold.tasks.registry import task_of
 from freehold.tasks.types import AnyExample, Dataset, TaggedExample
 
@@ -76,13 +77,22 @@ def decide(dataset: Dataset, logits: Logits, labels: Sequence[str]) -> Decisions
     return Decisions(
         names=names,
         gold=label_ids(flat, names),
-        predicted=rows.argmax(axis=1),
+        predicted=_predicted(dataset, logits, labels, rows),
         logits=rows,
         examples=np.repeat(np.arange(len(dataset)), sizes),
         words=(np.arange(len(flat)) - starts).astype(np.int64),
         total=len(dataset),
         tagging=dataset.task == "token-classification",
     )
+
+
+def _predicted(
+    dataset: Dataset, logits: Logits, labels: Sequence[str], rows: FloatArray
+) -> IntArray:
+    """What the model answers: the likeliest label, or tags that make a valid sequence."""
+    if dataset.task != "token-classification":
+        return rows.argmax(axis=1)
+    return np.concatenate([best_tags(np.asarray(row), labels) for row in logits])
 
 
 def _gold(dataset: Dataset, example: AnyExample) -> tuple[str, ...]:

@@ -7,10 +7,15 @@ chunks", section 2.1).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["OUTSIDE", "entities", "is_iob1", "is_tag", "to_bio"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["OUTSIDE", "best_tags", "entities", "is_iob1", "is_tag", "to_bio"]
 
 OUTSIDE = "O"
 _TAG = re.compile(r"O|[BI]-\S+")
@@ -57,3 +62,42 @@ def entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:
         if tag[0] == "B":
             start = place
     return found
+
+
+def best_tags(logits: NDArray[Any], labels: Sequence[str]) -> NDArray[np.int64]:
+    """(words,) numbers of the likeliest tags that make a valid sequence, of (words, labels).
+
+    The words are taken as independent but for one rule: an `I-X` follows a `B-X` or an `I-X`. Where
+    the best tag of each word obeys it already, those are the answer; else the best path is found
+    (Viterbi 1967, "Error bounds for convolutional codes").
+    """
+    chosen: NDArray[np.int64] = logits.argmax(1)
+    begins, follows = _rules(tuple(labels))
+    if not len(chosen) or (begins[chosen[0]] and follows[chosen[:-1], chosen[1:]].all()):
+        return chosen
+    steps = np.where(follows, 0.0, -np.inf)
+    sums = np.where(begins, logits[0].astype(np.float64), -np.inf)
+    befores = []
+    for row in logits[1:]:
+        paths = sums[:, None] + steps
+        before = paths.argmax(0)
+        befores.append(before)
+        sums = paths[before, np.arange(len(labels))] + row
+    path = [int(sums.argmax())]
+    for before in reversed(befores):
+        path.append(int(before[path[-1]]))
+    return np.array(path[::-1], np.int64)
+
+
+@functools.lru_cache(maxsize=64)
+def _rules(labels: tuple[str, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(labels,) which may begin a sentence, and (labels, labels) which may follow which. An `I-X`
+    without any `B-X` among the labels follows nothing and is left free."""
+    known = {label for label in labels if label.startswith("B-")}
+    bound = [one.startswith("I-") and f"B-{one[2:]}" in known for one in labels]
+    follows = [
+        [not bound[j] or (before[2:] == after[2:] and before != OUTSIDE)
+         for j, after in enumerate(labels)]
+        for before in labels
+    ]  # fmt: skip
+    return ~np.array(bound), np.array(follows)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from freehold.errors import InputError, TrainError
 from freehold.tasks.answers import TaggedWord, WordsAnswer, entities_of, softmax
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
-from freehold.tasks.bio import OUTSIDE
+from freehold.tasks.bio import OUTSIDE, best_tags
 from freehold.tasks.choice import mean_loss
 from freehold.tasks.roles import Role
 from freehold.tasks.tokenise import Encoded, Tokeniser
@@ -140,7 +140,7 @@ class TokenClassification(Task):
     ) -> WordsAnswer:
         assert encoded.words is not None
         chances = softmax(logits, float(settings.get("temperature", 1.0)))
-        best = chances.argmax(axis=1).tolist()
+        best = best_tags(logits, labels).tolist()
         words = tuple(
             TaggedWord(labels[place], float(row[place]), encoded.text[start:end], start, end)
             for place, row, (start, end) in zip(best, chances, encoded.words.spans, strict=True)
@@ -195,7 +195,7 @@ def _counts(
     counts = np.zeros((len(examples), 3), np.int64)
     for row, (example, logit) in enumerate(zip(examples, logits, strict=True)):
         gold = entities(example.tags or ())
-        predicted = entities([labels[number] for number in logit.argmax(1)])
+        predicted = entities([labels[number] for number in best_tags(logit, labels)])
         counts[row] = len(gold & predicted), len(predicted), len(gold)
     return counts
 
