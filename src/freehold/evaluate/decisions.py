@@ -91,7 +91,8 @@ def _predicted(
 ) -> IntArray:
     """What the model answers: the likeliest label, or tags that make a valid sequence."""
     if dataset.task != "token-classification":
-        return rows.argmax(axis=1)
+        best: IntArray = rows.argmax(axis=1)
+        return best
     return np.concatenate([best_tags(np.asarray(row), labels) for row in logits])
 
 
