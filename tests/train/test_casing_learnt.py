@@ -101,3 +101,19 @@ def test_it_is_refused_for_texts(
     on = dataclasses.replace(recipe, casing="on")
     with pytest.raises(TrainError, match="text-classification is not about words"):
         fit(train_texts, dev_texts, on, tmp_path / "model")
+
+
+def test_updates_of_low_rank_learn_capitals_too(recipe: Recipe, tmp_path: Path) -> None:
+    low = dataclasses.replace(recipe, lora_rank=4, epochs=12)
+    assert fit(capitals(96, 1), capitals(40, 2), low, tmp_path / "model").score > 0.9
+
+
+def test_below_frozen_layers_no_new_shapes_are_put(
+    learnt: FitResult, recipe: Recipe, tmp_path: Path
+) -> None:
+    frozen = dataclasses.replace(recipe, freeze_layers=1, epochs=1)
+    fit(capitals(32, 1), capitals(40, 2), frozen, tmp_path / "new")
+    assert not read_meta(tmp_path / "new").casing
+    again = dataclasses.replace(frozen, base=str(learnt.path))
+    assert fit(capitals(32, 1), capitals(40, 2), again, tmp_path / "old").score > 0.9
+    assert read_meta(tmp_path / "old").casing

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from freehold.tasks.base import Task
     from freehold.train.encoders import EncoderFiles
 
-__all__ = ["MARK", "config_with_casing", "folds_case", "marks_case", "widen"]
+__all__ = ["MARK", "config_with_casing", "folds_case", "learns_shapes", "marks_case", "widen"]
 
 MARK = "freehold_casing"  # in config.json: the segment table's rows are shapes of words
 SPREAD = 0.02  # BERT's own initial spread
@@ -30,7 +30,7 @@ _PROBE = "Rome"
 
 def marks_case(recipe: Recipe, task: Task, files: EncoderFiles, tokenizer: Tokenizer) -> bool:
     """Whether words' shapes are given to the encoder: by default where the task is about words, the
-    tokenizer folds case and the encoder has a table for segments.
+    tokenizer folds case and the encoder has a table for segments that can learn.
 
     Raises TrainError where the recipe asks for it and it cannot be.
     """
@@ -43,12 +43,22 @@ def marks_case(recipe: Recipe, task: Task, files: EncoderFiles, tokenizer: Token
             f"casing is on, but {task.kind} {why}.",
             hint="Leave casing at auto; it is for token classification with BERT and its kin.",
         )
-    return possible and (recipe.casing == "on" or folds_case(tokenizer))
+    if recipe.casing == "on":
+        return possible
+    # With frozen layers nothing below them learns, and these rows have to be learnt. Where they
+    # were learnt before, they are read as they were.
+    learns = recipe.freeze_layers == 0 or bool(files.config().get(MARK))
+    return possible and learns and folds_case(tokenizer)
 
 
 def folds_case(tokenizer: Tokenizer) -> bool:
     """Whether it reads capitals as small letters."""
     return bool(tokenizer.encode(_PROBE).ids == tokenizer.encode(_PROBE.lower()).ids)
+
+
+def learns_shapes(encoder: torch.nn.Module) -> None:
+    """Have the rows learn where the rest of the encoder does not (LoRA)."""
+    cast(Any, encoder).embeddings.token_type_embeddings.weight.requires_grad_(True)
 
 
 def widen(encoder: torch.nn.Module, files: EncoderFiles) -> None:

@@ -20,7 +20,7 @@ from freehold.train.adapter import Adapter, Rows, adapter_of
 from freehold.train.adversarial import objective_of
 from freehold.train.augment import augmented
 from freehold.train.batches import IGNORED, Ids
-from freehold.train.casing import config_with_casing, marks_case, widen
+from freehold.train.casing import config_with_casing, learns_shapes, marks_case, widen
 from freehold.train.checkpoint import Meta
 from freehold.train.copies import WorstCopies, copies_of
 from freehold.train.encoders import (
@@ -164,6 +164,8 @@ def prepare(
     vocabulary = shrink(encoder, used, pad)
     module = adapter.module(encoder, len(labels), recipe.dropout).to(machine.device)
     _choose_what_learns(module, settled)
+    if casing and settled.lora_rank:
+        learns_shapes(module.encoder)
     targets = adapter.targets(rows, examples, labels)
     module.settle(targets)
     material = _material(adapter, vocabulary, pad, rows, more, targets)
