@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from freehold.data.read import read_dataset
-from freehold.data.types import Dataset
 from freehold.export.bundle import export
 from freehold.export.measure import speeds
 from freehold.export.sample import Sample
 from freehold.serve.engine import Engine
+from freehold.tasks.types import Dataset
 from freehold.train.checkpoint import read_meta
 from freehold.train.distil.distil import distil
 from freehold.train.finetune import FitResult, fit

@@ -32,7 +32,7 @@ from typing import Any
 
 from freehold.data.read import read_dataset
 from freehold.data.shots import draw_shots
-from freehold.data.types import Dataset
+from freehold.tasks.types import Dataset
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PEER = REPOSITORY / ".venv-peers" / "bin" / "python"

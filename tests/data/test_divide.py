@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from freehold.data.divide import divide, write_examples
 from freehold.data.duplicates import normalise
 from freehold.data.read import read_dataset
-from freehold.data.types import Dataset, Example, TaggedExample
 from freehold.errors import DataError
+from freehold.tasks.types import Dataset, Example, TaggedExample
 
 
 def dataset(examples: list[Example]) -> Dataset:

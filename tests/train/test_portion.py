@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from freehold.data.types import Dataset
 from freehold.errors import TrainError
+from freehold.tasks.types import Dataset
 from freehold.train import hardware
 from freehold.train.encoders import find
 from freehold.train.finetune import fit

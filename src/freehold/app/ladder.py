@@ -17,10 +17,10 @@ from freehold.errors import FreeholdError, InputError
 from freehold.registry import Version
 
 if TYPE_CHECKING:
-    from freehold.data.types import Dataset
     from freehold.evaluate.ladder.rungs import Ladder, RungFigures
     from freehold.export.report import ExportReport
     from freehold.tasks.base import Measured
+    from freehold.tasks.types import Dataset
     from freehold.train.finetune import FitResult
     from freehold.train.progress import Progress
     from freehold.train.recipe import Recipe

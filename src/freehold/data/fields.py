@@ -88,8 +88,7 @@ def _text(value: object) -> Parsed:
         return value, None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value), None
-    what = "missing" if value is None else f"of type {type(value).__name__}"
-    return "", (f"the text is {what}", "Give it a text.")
+    return "", (f"the text is {_what(value)}", "Give it a text.")
 
 
 def _label(value: object) -> Parsed:
@@ -97,7 +96,12 @@ def _label(value: object) -> Parsed:
         return value.strip(), None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value), None
-    return "", ("the label is missing", "Give it a label, or take the record out.")
+    what = "missing" if isinstance(value, str) else _what(value)
+    return "", (f"the label is {what}", "Give it a label as text, or take the record out.")
+
+
+def _what(value: object) -> str:
+    return "missing" if value is None else f"of type {type(value).__name__}"
 
 
 def _labels(value: object) -> Parsed:
@@ -112,7 +116,11 @@ def _labels(value: object) -> Parsed:
             f"the labels are of type {type(value).__name__}",
             'Write a list of labels, or one text with "|" between them.',
         )
-    names = [str(one).strip() for one in value if isinstance(one, str | int)]
+    names = [
+        str(one).strip()
+        for one in value
+        if isinstance(one, str | int) and not isinstance(one, bool)
+    ]
     if len(names) != len(value):
         return (), ("a label is neither a text nor a whole number", "Write labels as text.")
     return tuple(dict.fromkeys(name for name in names if name)), None
@@ -125,8 +133,11 @@ def _number(value: object) -> Parsed:
         if not shown:
             return 0.0, ("the number is missing", hint)
         try:
-            value = float(value)
+            # Python reads 1_000 as a thousand; in a table it is a slip as likely as not.
+            value = None if "_" in shown else float(value)
         except ValueError:
+            value = None
+        if value is None:
             return 0.0, (f"{shown!r} is not a number", hint)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0, ("the number is missing" if value is None else "it is not a number", hint)
@@ -141,7 +152,8 @@ def _number(value: object) -> Parsed:
 
 def _answers(value: object) -> Parsed:
     """[(text, start or None)]: a list of {"text", "start"}, of texts, SQuAD's {"text": [],
-    "answer_start": []}, or a single text; empty where the context does not say it."""
+    "answer_start": []} (which may lack the starts), or a single text; empty where the context does
+    not say it."""
     hint = 'Write [{"text": "…", "start": 17}], or [] where the context does not say it.'
     if isinstance(value, str):
         stripped = value.strip()
@@ -152,8 +164,10 @@ def _answers(value: object) -> Parsed:
         except ValueError:
             return [], ("the answers are not valid JSON", hint)
     if isinstance(value, dict):
-        texts, starts = value.get("text", []), value.get("answer_start", value.get("start", []))
+        texts, starts = value.get("text", []), value.get("answer_start", value.get("start"))
         texts = texts if isinstance(texts, list) else [texts]
+        if starts is None:
+            starts = [None] * len(texts)
         starts = starts if isinstance(starts, list) else [starts]
         if len(texts) != len(starts):
             return [], ("the answers have not as many starts as texts", hint)
@@ -174,7 +188,8 @@ def _answers(value: object) -> Parsed:
 
 
 def _locate(values: dict[str, Any], row: int, faults: Faults) -> None:
-    """Give each answer its place in the context; one that does not stand there is a fault."""
+    """Give each answer its place in the context; one that does not stand there is a fault, and so
+    is one without a start that stands there twice."""
     context = values["context"]
     found = []
     for text, start in values["answers"]:
@@ -186,6 +201,14 @@ def _locate(values: dict[str, Any], row: int, faults: Faults) -> None:
                 "answer",
                 f"the answer {text[:40]!r} does not stand in the context{where}",
                 "Starts count characters (not bytes) from 0; the text is copied from the context.",
+            )
+            return
+        if start is None and context.find(text, place + 1) >= 0:
+            faults.add(
+                row,
+                "ambiguous answer",
+                f"the answer {text[:40]!r} stands in the context more than once and has no start",
+                'Say which it is: {"text": "…", "start": 17}, in characters from 0.',
             )
             return
         found.append((text, place))

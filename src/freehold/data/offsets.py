@@ -98,6 +98,14 @@ def _spans(value: object, text: str, row: int, column: str, faults: Faults) -> l
                 "the end is the one after the last.",
             )
             return []
+        if not text[span[0] : span[1]].strip():
+            faults.add(
+                row,
+                "blank entity",
+                f'an entity in "{column}" covers only blanks ({span[2]} at character {span[0]})',
+                "Move it onto its words, or take it out.",
+            )
+            return []
         found.append(span)
     found.sort()
     for before, after in pairwise(found):

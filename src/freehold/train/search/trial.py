@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from freehold.clock import SystemClock
-from freehold.data.types import Dataset
 from freehold.errors import TrainError
+from freehold.tasks.types import Dataset
 from freehold.train.encoders import EncoderFiles
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
