@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from little import dataset, texts
+from little import dataset, sentences, texts
 from safetensors.numpy import load_file
 
 from freehold.errors import TrainError
 from freehold.tasks.types import Dataset, Example
 from freehold.train import loop
+from freehold.train.adapter import adapter_of
+from freehold.train.encoders import load_tokenizer
 from freehold.train.finetune import FitResult, fit
 from freehold.train.heads.label import LabelHead
 from freehold.train.progress import Progress
@@ -50,6 +52,16 @@ def whole(
 def stop_after(steps: int) -> Callable[[], bool]:
     asked = iter(range(steps + 1))
     return lambda: next(asked, None) is None or False
+
+
+def test_examples_are_counted_not_their_windows(
+    encoder: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    train, dev = sentences(24, seed=1), sentences(8, seed=2)
+    small = dataclasses.replace(recipe, epochs=2, max_length=8)
+    rows = adapter_of(train.task).encode(load_tokenizer(encoder), train.examples, 8)
+    assert len(rows.ids) > 24
+    assert fit(train, dev, small, tmp_path / "model").examples == 2 * 24
 
 
 def test_it_learns_and_leaves_a_checkpoint(whole: FitResult, encoder: Path) -> None:

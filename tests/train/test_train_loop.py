@@ -105,3 +105,11 @@ def test_no_memory_left_is_a_sentence() -> None:
     with pytest.raises(TrainError, match="not enough memory for steps of 64 tokens") as caught:
         loop.run()
     assert "--batch-tokens" in str(caught.value.hint)
+
+
+def test_an_example_of_several_windows_is_counted_once() -> None:
+    rows = [np.arange(3, dtype=np.int32) for _ in range(5)]
+    begins = np.array([True, False, False, True, True])
+    material = Material(rows, [np.array(0, np.int64)] * 5, 0, begins=begins)
+    assert [material.examples(some) for some in ([0, 1], [1, 2], [3, 4, 0], [])] == [1, 0, 3, 0]
+    assert Material(rows, material.targets, 0).examples([1, 2]) == 2

@@ -34,7 +34,8 @@ class Material:
 
     `types` are segment numbers of text pairs. Where an example is `parts` rows that have to stand
     in one batch, `ids` has them one after another, and `targets` one for all of them. The last
-    `unlabelled` of the targets say nothing.
+    `unlabelled` of the targets say nothing. `begins` (rows,) says which rows are the first of an
+    example, where some have several windows.
     """
 
     ids: Sequence[Ids]
@@ -43,6 +44,11 @@ class Material:
     types: Sequence[Ids] | None = None
     parts: int = 1
     unlabelled: int = 0
+    begins: NDArray[np.bool_] | None = None
+
+    def examples(self, numbers: list[int]) -> int:
+        """Examples among these rows: one of several windows counts where its first is."""
+        return len(numbers) if self.begins is None else int(self.begins[numbers].sum())
 
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each example, as its longest row makes them."""
@@ -158,7 +164,7 @@ class Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         here.losses += loss
-        here.examples += len(batch)
+        here.examples += job.material.examples(batch)
         here.batch += 1
         here.step += 1
         here.seconds += self._clock.monotonic() - started

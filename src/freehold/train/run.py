@@ -273,7 +273,15 @@ def _material(
         types=None if rows.types is None and more.types is None else [*_types(rows), *_types(more)],
         parts=parts,
         unlabelled=len(nothing),
+        begins=_begins(rows, more) if adapter.task.windows else None,
     )
+
+
+def _begins(rows: Rows, more: Rows) -> NDArray[np.bool_]:
+    found = np.zeros(len(rows.ids) + len(more.ids), np.bool_)
+    found[rows.first[:-1]] = True
+    found[more.first[:-1] + len(rows.ids)] = True
+    return found
 
 
 def _types(rows: Rows) -> list[Ids]:
