@@ -182,3 +182,54 @@ def test_tags_give_back_the_offsets(data: st.DataObject) -> None:
 def test_a_number_is_read_to_its_end(tmp_path: Path) -> None:
     file = _write(tmp_path / "n.jsonl", {"text": "x", "score": "0" * 38 + "1.5e3"})
     assert read_dataset(file, task="regression").examples[0].target == 1500.0
+
+
+@pytest.mark.parametrize(
+    ("task", "record", "columns", "target"),
+    [
+        ("regression", {"body": "x", "stars": 4, "text": "y"}, ("body", "stars"), 4.0),
+        (
+            "multi-label-classification",
+            {"body": "x", "about": "a|b", "text": "y", "labels": ["c"]},
+            ("body", "about"),
+            ("a", "b"),
+        ),
+        (
+            "pair-scoring",
+            {"body": "x", "text_b": "z", "close": "2.5", "score": 1},
+            ("body", "close"),
+            2.5,
+        ),
+        (
+            "pair-classification",
+            {"body": "x", "text_b": "z", "same": 1, "label": "no"},
+            ("body", "same"),
+            "1",
+        ),
+        (
+            "sentence-embedding",
+            {"body": "x", "sentence2": "z", "close": 0, "text_a": "y"},
+            ("body", "close"),
+            0.0,
+        ),
+        (
+            "question-answering",
+            {"body": "who?", "context": "it was x", "gold": "x", "question": "y"},
+            ("body", "gold"),
+            (("x", 7),),
+        ),
+    ],
+)
+def test_columns_that_are_named_come_before_those_of_the_task_s_names(
+    tmp_path: Path, task: str, record: dict[str, object], columns: tuple[str, str], target: object
+) -> None:
+    file = _write(tmp_path / "c.jsonl", record)
+    text, label = columns
+    data = read_dataset(file, task=task, text=text, label=label)
+    assert data.examples[0].target == target
+    assert record["body"] in (data.examples[0].input, data.examples[0].input[0])
+    assert set(columns) <= set(data.columns.values())
+    for given, missing in ((("nope", label), "nope"), ((text, "gone"), "gone")):
+        with pytest.raises(DataError, match=f'no column "{missing}"') as caught:
+            read_dataset(file, task=task, text=given[0], label=given[1])
+        assert "body" in caught.value.message  # the columns that there are
