@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 from safetensors.torch import load_file
 from samples import SAMPLES, WORDS, Sample
 
@@ -150,12 +151,22 @@ def test_served_and_predicted_answers_are_the_engine_s(case: Case) -> None:
 
     run_verb(case.project, "promote", "shop@1")
     key = run_verb(case.project, "customer", "add", "North", "--plan", "starter")["key"]
-    with _server(case.project) as url:
+    with _server(case.project) as url, httpx.Client(base_url=url, timeout=30) as http:
+        http.headers["Authorization"] = f"Bearer {key}"
+        described = http.get("/openapi.json").json()
         body = {"inputs": [case.sample.inputs(row) for row in rows]}
-        headers = {"Authorization": f"Bearer {key}"}
-        reply = httpx.post(f"{url}/models/shop", json=body, headers=headers, timeout=30)
-        wrong = httpx.post(f"{url}/models/shop", json={"inputs": 5}, headers=headers, timeout=30)
+        reply = http.post("/models/shop", json=body)
+        wrong = http.post("/models/shop", json={"inputs": 5})
+        whole = [{"inputs": inputs} for inputs, _ in case.task.wire.examples]
+        bodies = [{"inputs": case.sample.inputs(rows[0])}, *whole]
+        replies = [http.post("/models/shop", json=one) for one in bodies]
     assert reply.status_code == 200, reply.text
+    request, answer = _schemas(described)
+    assert not request.is_valid({"inputs": 5})
+    for sent, got in zip([body, *bodies], [reply, *replies], strict=True):
+        request.validate(sent)
+        assert got.status_code == 200, got.text
+        answer.validate(got.json())
     inputs, form = case.task.inputs(body["inputs"])
     expected = case.task.render(_answers(engine, inputs), case.task.parameters(), form=form)
     _same(reply.json(), json.loads(json.dumps(expected)))
@@ -199,6 +210,17 @@ def test_an_example_without_a_target_is_named(case: Case, encoder: Path, tmp_pat
     bare = read_dataset(asked, task=case.task.kind, labelled=False)
     with pytest.raises(FreeholdError, match=r"asked\.jsonl, row 1"):
         fit(bare, data, Recipe(base=str(encoder)), tmp_path / "out")
+
+
+def _schemas(described: dict[str, Any]) -> list[Draft202012Validator]:
+    """Of the request and the answer of the one model that this document is about."""
+    operation = described["paths"]["/models/{name}"]["post"]
+    return [
+        Draft202012Validator(
+            {**part["content"]["application/json"]["schema"], "components": described["components"]}
+        )
+        for part in (operation["requestBody"], operation["responses"]["200"])
+    ]
 
 
 def _answers(engine: Engine, inputs: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""An engine that needs no model and a gate over a real database, for tests of the server."""
+"""Engines that need no model and a gate over a real database, for tests of the server."""
 
 from __future__ import annotations
 
@@ -7,23 +7,31 @@ import threading
 import time
 import urllib.parse
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
 import httpx
+import numpy as np
 import sqlalchemy as sa
+from tokenizers import Tokenizer
 
 from freehold.clock import Clock, SystemClock, format_time
 from freehold.meter import events
 from freehold.project import Serve
+from freehold.serve.bundle import Meta
+from freehold.serve.engine import Engine
 from freehold.serve.keys import KeyRing, create_key
 from freehold.serve.ports import Caller, Outcome, Recorded, Tally, Work
 from freehold.serve.server import ServerThread
 from freehold.store import schema
 from freehold.store.database import Database
 from freehold.tasks.answers import Entity, TaggedWord, TextAnswer, WordsAnswer
+from freehold.tasks.registry import task_of
+from freehold.tasks.tokenise import Tokeniser
+from freehold.testing import tiny_encoder
 
 LABELS = ("arrival", "refund", "lost", "other")
 SETTINGS = Serve(port=0, drain_seconds=10)
@@ -37,6 +45,10 @@ class FakeMeta:
     labels: tuple[str, ...] = LABELS
     temperature: float = 1.0
     max_length: int = 64
+
+    @classmethod
+    def of(cls, task: str) -> FakeMeta:
+        return cls(task=task)
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,53 @@ def _words(text: str) -> WordsAnswer:
             first = entities.pop().start
             entities.append(Entity("LOC", 0.9, text[first:at], first, at))
     return WordsAnswer(tuple(words), tuple(entities))
+
+
+class Arithmetic:
+    """In place of a model: every token has its own random figures; a text has the mean of them."""
+
+    def __init__(self, width: int, *, each: bool, unit: bool) -> None:
+        self.table = np.random.default_rng(7).normal(size=(4096, width)).astype(np.float32)
+        self.each, self.unit = each, unit
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+        rows = self.table[feeds["input_ids"]] * feeds["attention_mask"][..., None]
+        if self.each:
+            return rows
+        mean: np.ndarray = rows.sum(1) / feeds["attention_mask"].sum(1, keepdims=True)
+        return mean / np.linalg.norm(mean, axis=1, keepdims=True) if self.unit else 3 * mean
+
+
+LABELS_OF = {
+    "token-classification": ("O", "B-LOC", "I-LOC"),
+    "question-answering": ("start", "end"),
+    "regression": ("score",),
+    "pair-scoring": ("score",),
+    "sentence-embedding": (),
+}
+
+
+def tiny_engine(kind: str, folder: Path, *, settings: Mapping[str, Any] | None = None) -> Engine:
+    """A real engine of a task, but for its model: a tokenizer whose words are letters, 32 tokens a
+    window. It is found under its task's name; `settings` are what would have been tuned on dev."""
+    task, labels = task_of(kind), LABELS_OF.get(kind, LABELS)
+    file = folder / "tokenizer.json"
+    if not file.exists():
+        tiny_encoder(folder)
+    tokeniser = Tokeniser(
+        Tokenizer.from_file(str(file)),
+        32,
+        windows=task.windows,
+        question=task.windows and task.pairs,
+    )
+    inputs = ("input_ids", "attention_mask")
+    meta = Meta(
+        kind, 1, kind, labels, 1.0, 32, inputs, 0, "none", "fp32", {}, settings or {}, {}, None
+    )
+    arithmetic = Arithmetic(
+        task.width(labels) or 8, each=task.head in ("tags", "span"), unit=task.head == "vector"
+    )
+    return Engine(meta, tokeniser, arithmetic)
 
 
 @dataclass
@@ -179,7 +238,7 @@ def rows(database: Database, table: sa.Table) -> list[Any]:
 @contextmanager
 def serving(
     gate: Any,
-    *engines: FakeEngine,
+    *engines: FakeEngine | Engine,
     settings: Serve = SETTINGS,
     log: TextIO | None = None,
 ) -> Iterator[ServerThread]:

@@ -1,18 +1,22 @@
-"""The OpenAPI document is what the server does: every path is there, and no input makes it fail."""
+"""The OpenAPI document is what the server does: every path is there, no input makes it fail, and
+what the schema of a task allows is answered, by an answer of that schema."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
-from serving import SETTINGS, FakeEngine, FakeMeta, NoGate, client, serving
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft202012Validator
+from serving import SETTINGS, FakeEngine, FakeMeta, NoGate, client, serving, tiny_engine
 
 from freehold.serve.openapi import document
 from freehold.serve.server import ServerThread
+from freehold.tasks.registry import kinds, task_of
 
-described = document(SETTINGS, {"bank": "text-classification"})
+described = document(SETTINGS, {})
 schema = schemathesis.openapi.from_dict(described)
 
 
@@ -40,10 +44,83 @@ def test_any_request_is_answered_as_described(
         headers={"Authorization": "Bearer any"},
         excluded_checks=[
             schemathesis.checks.ignored_auth,  # this gate lets everybody in
-            # Which parameters a model takes depends on its task, which a path cannot say.
+            # What a model takes depends on its task, which a path cannot say.
             schemathesis.checks.positive_data_acceptance,
         ],
     )
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
+    folder = tmp_path_factory.mktemp("tasks") / "tiny"
+    with serving(NoGate(), *(tiny_engine(kind, folder) for kind in kinds())) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_what_a_task_s_schema_allows_is_answered_by_its_schema(
+    kind: str, tasks: ServerThread
+) -> None:
+    of_task = schemathesis.openapi.from_dict(document(SETTINGS, {kind: kind}))
+    operation = of_task["/models/{name}"]["POST"]
+
+    @given(case=operation.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE))
+    @settings(
+        max_examples=25,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def allowed(case: schemathesis.Case) -> None:
+        case.path_parameters = {"name": kind}
+        case.headers.pop("Idempotency-Key", None)
+        parameters = case.body.get("parameters") or {}
+        for name, value in parameters.items():
+            if isinstance(value, float):  # 1.0 is a whole number to JSON Schema, but not here
+                parameters[name] = int(value)
+        case.call_and_validate(
+            base_url=tasks.url,
+            headers={"Authorization": "Bearer any"},
+            excluded_checks=[schemathesis.checks.ignored_auth],
+        )
+
+    allowed()
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_examples_of_a_task_fit_its_own_schema_and_no_stranger_s(
+    kind: str, tasks: ServerThread
+) -> None:
+    name = "".join(part.capitalize() for part in kind.split("-"))
+    request, answer = validator(f"{name}Request"), validator(f"{name}Answer")
+    fields = task_of(kind).parameters.__struct_fields__
+    with client(tasks, "k") as http:
+        for inputs, answered in task_of(kind).wire.examples:
+            answer.validate(answered)
+            for body in (
+                {"inputs": inputs},
+                {"inputs": inputs, "parameters": None, "options": {"use_cache": False}},
+                {"inputs": inputs, "parameters": dict.fromkeys(fields)},
+                {"inputs": inputs, "misspelt": 1},
+                {"inputs": inputs, "parameters": {"misspelt": 1}},
+                {"inputs": [5]},
+                {"inputs": []},
+            ):
+                reply = http.post(f"/models/{kind}", json=body)
+                assert request.is_valid(body) == (reply.status_code == 200), reply.text
+                if reply.status_code == 200:
+                    answer.validate(reply.json())
+    assert document(SETTINGS, {"m": kind})["components"]["schemas"].keys() >= {f"{name}Request"}
+
+
+def validator(name: str) -> Draft202012Validator:
+    """Of a schema of the document, whose objects have no fields but those it names."""
+    strict = json.loads(json.dumps(described["components"]))
+    for schema in strict["schemas"].values():
+        if "properties" in schema:
+            schema["additionalProperties"] = False
+    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": strict})
 
 
 def test_the_document_names_every_path(server: ServerThread) -> None:

@@ -11,6 +11,7 @@ from serving import SETTINGS, NoGate, client, serving
 
 from freehold.serve.metrics import Metrics
 from freehold.serve.openapi import document
+from freehold.tasks.registry import kinds, task_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "serve.md"
 
@@ -29,8 +30,10 @@ def test_what_openapi_describes(page: str) -> None:
                 assert status == "200" or f"| {status} |" in page
     for header in described["components"]["headers"]:
         assert f"`{header}" in page
-    for parameter in described["components"]["schemas"]["Parameters"]["properties"]:
-        assert f"`{parameter}`" in page
+    for kind in kinds():
+        assert f"### {kind}" in page
+        for parameter in task_of(kind).parameters.__struct_fields__:
+            assert f"`{parameter}`" in page.partition(f"### {kind}")[2].partition("### ")[0]
 
 
 def test_metrics_and_log_fields(page: str) -> None:

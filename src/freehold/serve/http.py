@@ -272,6 +272,7 @@ class Front:
             encoded = await self._loop.run_in_executor(self._pool, engine.encode, request.texts)
         else:
             encoded = engine.encode(request.texts)
+        request.admit(encoded)
         job = Job(
             caller=caller,
             request_id=request_id,

@@ -1,28 +1,42 @@
-"""The API's own description: the OpenAPI document that /openapi.json and /docs show."""
+"""The API's own description: the OpenAPI document that /openapi.json and /docs show.
+
+What the models take and answer is told by their tasks, whose types become its schemas.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from freehold import __version__
 from freehold.project import Serve
+from freehold.tasks.base import Task
+from freehold.tasks.registry import kinds, task_of
 
 __all__ = ["document"]
 
 
-def document(settings: Serve, examples: dict[str, str]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document; `examples` are the loaded models' names and tasks."""
+_REFERENCE = "#/components/schemas/{name}"
+_OPTIONS = {"description": "Hugging Face's switches; without effect here."}
+
+
+def document(settings: Serve, models: Mapping[str, str]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document; `models` are the loaded models' names and tasks. It describes the
+    requests of their tasks, and of all where no model is loaded."""
+    tasks = [task_of(kind) for kind in kinds() if kind in models.values() or not models]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Freehold",
             "version": __version__,
-            "description": "Texts in, labels or entities out, in the Hugging Face shape. Every "
+            "description": "Texts in, answers out, in the Hugging Face shape. Every "
             "answer that leaves is metered once; a retry with the same Idempotency-Key is not "
             "billed again.",
         },
         "paths": {
-            "/models/{name}": {"post": _answer(settings, examples)},
+            "/models/{name}": {"post": _answer(settings, tasks, min(models, default="bank"))},
             "/models": {"get": _models()},
             "/health": {"get": _operation("health", "Whether the process is alive.", "Status")},
             "/ready": {"get": _ready()},
@@ -36,17 +50,16 @@ def document(settings: Serve, examples: dict[str, str]) -> dict[str, Any]:
                     "description": "An API key, `fh_...`; a revoked one is refused within seconds.",
                 }
             },
-            "schemas": _schemas(settings),
+            "schemas": {**_task_schemas(tasks, settings.max_inputs), **_SCHEMAS},
             "headers": _headers(),
         },
     }
 
 
-def _answer(settings: Serve, examples: dict[str, str]) -> dict[str, Any]:
-    name = next(iter(sorted(examples)), "bank")
+def _answer(settings: Serve, tasks: list[Task], name: str) -> dict[str, Any]:
     return {
         "operationId": "answer",
-        "summary": "Answer one text or several with a model.",
+        "summary": "Answer one input or several with a model.",
         "description": "Answered and recorded before it is sent. With an Idempotency-Key the same "
         "request is answered with the same bytes forever and billed once.",
         "security": [{"bearer": []}],
@@ -73,22 +86,13 @@ def _answer(settings: Serve, examples: dict[str, str]) -> dict[str, Any]:
             "content": {
                 "application/json": {
                     "schema": {"$ref": "#/components/schemas/Request"},
-                    "examples": {
-                        "one": {"value": {"inputs": "where is my card"}},
-                        "several": {
-                            "value": {
-                                "inputs": ["where is my card", "cancel my order"],
-                                "parameters": {"top_k": 1},
-                            }
-                        },
-                    },
+                    "examples": _examples(tasks),
                 }
             },
         },
         "responses": {
             "200": {
-                "description": "Of text-classification a list of labels an input, likeliest first; "
-                "of token-classification the entities of the text, or a list of them a text.",
+                "description": "What the model's task answers.",
                 "headers": {
                     **_header_refs("X-Request-Id"),
                     **_header_refs("Idempotency-Replayed"),
@@ -96,7 +100,7 @@ def _answer(settings: Serve, examples: dict[str, str]) -> dict[str, Any]:
                 "content": {
                     "application/json": {
                         "schema": {"$ref": "#/components/schemas/Answer"},
-                        "example": [[{"label": "card_arrival", "score": 0.93}]],
+                        "example": tasks[0].wire.examples[0][1],
                     }
                 },
             },
@@ -201,119 +205,100 @@ def _headers() -> dict[str, Any]:
     }
 
 
-def _schemas(settings: Serve) -> dict[str, Any]:
-    label = {
-        "type": "object",
-        "required": ["label", "score"],
-        "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
-    }
-    entity = {
-        "type": "object",
-        "required": ["score", "word", "start", "end"],
-        "properties": {
-            "entity_group": {"type": "string", "description": "The type of adjacent words."},
-            "entity": {"type": "string", "description": "A word's tag (strategy none)."},
-            "score": {"type": "number"},
-            "word": {"type": "string"},
-            "start": {"type": "integer", "description": "First character."},
-            "end": {"type": "integer", "description": "One behind the last character."},
-        },
-    }
-    entities = {"type": "array", "items": {"$ref": "#/components/schemas/Entity"}}
-    return {
-        "Request": {
-            "type": "object",
-            "required": ["inputs"],
-            "additionalProperties": False,
-            "properties": {
-                "inputs": {
-                    "oneOf": [
-                        {"type": "string"},
-                        {
-                            "type": "array",
-                            "minItems": 1,
-                            "maxItems": settings.max_inputs,
-                            "items": {"type": "string"},
-                        },
-                    ]
-                },
-                "parameters": {"$ref": "#/components/schemas/Parameters"},
-                "options": {"description": "Hugging Face's switches; without effect here."},
-            },
-        },
-        "Parameters": _parameters(),
-        "Label": label,
-        "Entity": entity,
-        "Answer": {
-            "anyOf": [
-                {
-                    "type": "array",
-                    "items": {
-                        "type": "array",
-                        "items": {"$ref": "#/components/schemas/Label"},
-                    },
-                },
-                entities,
-                {"type": "array", "items": entities},
-            ]
-        },
-        "Models": {
-            "type": "object",
-            "required": ["models"],
-            "properties": {
-                "models": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}
-            },
-        },
-        "Model": {
-            "type": "object",
-            "required": ["name", "model", "version", "task", "labels", "max_length"],
-            "properties": {
-                "name": {"type": "string", "description": "What to put into the path."},
-                "model": {"type": "string"},
-                "version": {"type": "integer"},
-                "task": {"type": "string"},
-                "labels": {"type": "array", "items": {"type": "string"}},
-                "max_length": {"type": "integer", "description": "Tokens of a text that are read."},
-            },
-        },
-        "Status": {
-            "type": "object",
-            "required": ["status"],
-            "properties": {"status": {"type": "string"}},
-        },
-        "Error": {
-            "type": "object",
-            "required": ["error"],
-            "properties": {"error": {"type": "string", "description": "One or two sentences."}},
-        },
-    }
+def _examples(tasks: list[Task]) -> dict[str, Any]:
+    """Bodies of requests, by the name of the task."""
+    found = {}
+    for task in tasks:
+        (first, _), *others = task.wire.examples
+        found[task.kind] = {"value": {"inputs": first}}
+        found[f"{task.kind}, several"] = {"value": {"inputs": [first, first]}}
+        for inputs, _ in others:
+            found[f"{task.kind}, compared"] = {"value": {"inputs": inputs}}
+    return found
 
 
-def _parameters() -> dict[str, Any]:
+def _task_schemas(tasks: list[Task], max_inputs: int) -> dict[str, Any]:
+    """XRequest and XAnswer of each task, the types they are made of, and Request and Answer, which
+    are any of them."""
+    kinds = [kind for task in tasks for kind in _types(task)]
+    _, parts = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
+    schemas: dict[str, Any] = {}
+    for task in tasks:
+        schemas[f"{_name(task)}Request"] = _request(task, max_inputs)
+        schemas[f"{_name(task)}Answer"] = _any([_schema(kind) for kind in task.wire.answers])
+    for end in ("Request", "Answer"):
+        schemas[end] = _any([{"$ref": _REFERENCE.format(name=_name(t) + end)} for t in tasks])
+    return schemas | parts
+
+
+def _types(task: Task) -> list[Any]:
+    wire = task.wire
+    return [wire.one, *([wire.whole] if wire.whole else []), *wire.answers, task.parameters]
+
+
+def _request(task: Task, max_inputs: int) -> dict[str, Any]:
+    one = _schema(task.wire.one)
+    several = {"type": "array", "minItems": 1, "maxItems": max_inputs, "items": one}
+    whole = [_schema(task.wire.whole)] if task.wire.whole else []
+    parameters = _schema(task.parameters)
+    properties = {
+        "inputs": _any([one, several, *whole]),
+        "parameters": _any([parameters, {"type": "null"}]),
+        "options": _OPTIONS,
+    }
+    described = msgspec.json.schema(task.parameters)["$defs"][task.parameters.__name__]
+    beside = {name: described["properties"][name] for name in sorted(task.root_fields)}
     return {
-        "type": ["object", "null"],
-        "description": "Those of the model's task; others are refused.",
+        "type": "object",
+        "description": f"Of a {task.kind} model.",
+        "required": ["inputs"],
         "additionalProperties": False,
-        "properties": {
-            "top_k": {
-                "type": ["integer", "null"],
-                "minimum": 1,
-                "description": "text-classification: the likeliest labels only; all if left out.",
-            },
-            "function_to_apply": {
-                "enum": ["softmax", None],
-                "description": "text-classification: scores are calibrated probabilities.",
-            },
-            "aggregation_strategy": {
-                "enum": ["none", "simple", "first", "average", "max", None],
-                "description": "token-classification: none lists words with their tags, the others "
-                "entities; each word has one prediction, so these come to the same.",
-            },
-            "ignore_labels": {
-                "type": ["array", "null"],
-                "items": {"type": "string"},
-                "description": "token-classification: what to leave out; O if left out.",
-            },
-            "stride": {"enum": [0, None], "description": "Not taken."},
-        },
+        "properties": properties | beside,
     }
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REFERENCE)
+    return schema
+
+
+def _any(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+
+def _name(task: Task) -> str:
+    """text-classification: TextClassification."""
+    return "".join(part.capitalize() for part in task.kind.split("-"))
+
+
+_SCHEMAS: dict[str, Any] = {
+    "Models": {
+        "type": "object",
+        "required": ["models"],
+        "properties": {
+            "models": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}
+        },
+    },
+    "Model": {
+        "type": "object",
+        "required": ["name", "model", "version", "task", "labels", "max_length"],
+        "properties": {
+            "name": {"type": "string", "description": "What to put into the path."},
+            "model": {"type": "string"},
+            "version": {"type": "integer"},
+            "task": {"type": "string", "description": "Says which request and answer it has."},
+            "labels": {"type": "array", "items": {"type": "string"}},
+            "max_length": {"type": "integer", "description": "Tokens of a text that are read."},
+        },
+    },
+    "Status": {
+        "type": "object",
+        "required": ["status"],
+        "properties": {"status": {"type": "string"}},
+    },
+    "Error": {
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": {"type": "string", "description": "One or two sentences."}},
+    },
+}

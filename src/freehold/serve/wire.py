@@ -8,7 +8,6 @@ of entities itself for a single text. What a task takes and gives stands in its 
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,10 @@ from typing import Any
 import msgspec
 
 from freehold.errors import InputError
-from freehold.serve.ports import ModelMeta
-from freehold.tasks.base import Parameters
+from freehold.serve.ports import EncodedText, ModelMeta
+from freehold.tasks.base import Parameters, Task
 from freehold.tasks.registry import task_of
+from freehold.tasks.shapes import said
 
 __all__ = ["Request", "decode"]
 
@@ -28,9 +28,11 @@ _ABSENT = (b"", b"null")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The inputs of a request, and how their answers become the bytes that are sent."""
+    """The inputs of a request, and how their answers become the bytes that are sent. `admit` takes
+    what the inputs were encoded to and raises InputError where the parameters rule that out."""
 
     texts: tuple[Any, ...]
+    admit: Callable[[Sequence[EncodedText]], None]
     render: Callable[[Sequence[Any]], bytes]
 
 
@@ -50,29 +52,29 @@ def decode(body: bytes, meta: ModelMeta, max_inputs: int) -> Request:
     task = task_of(meta.task)
     try:
         found = _body.decode(_inside(body, task.root_fields) if task.root_fields else body)
-        given = bytes(found.parameters)
-        kind = task.parameters
-        parameters = _defaults(kind) if given in _ABSENT else _decoder(kind).decode(given)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _not_a_body(str(error), task) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _malformed(body, error) from None
+        raise _malformed(body, error, task) from None
     except UnicodeDecodeError:
         raise InputError("The body is not UTF-8.", hint="Encode the JSON as UTF-8.") from None
+    parameters = _parameters(bytes(found.parameters), task)
     inputs, form = task.inputs(found.inputs)
-    task.admit(parameters, meta.max_length)
     if not inputs:
-        raise InputError("inputs is an empty list.", hint="Send at least one text.")
+        raise InputError("inputs is an empty list.", hint=task.wire.hint)
     if len(inputs) > max_inputs:
         raise InputError(
             f"The request has {len(inputs)} inputs; this server takes {max_inputs} at once.",
             hint="Send them in several requests.",
         )
 
+    def admit(encoded: Sequence[EncodedText]) -> None:
+        task.admit(parameters, encoded)
+
     def render(answers: Sequence[Any]) -> bytes:
         return _encode(task.render(answers, parameters, form=form))
 
-    return Request(tuple(inputs), render)
+    return Request(tuple(inputs), admit, render)
 
 
 def _inside(body: bytes, beside: frozenset[str]) -> bytes:
@@ -81,9 +83,33 @@ def _inside(body: bytes, beside: frozenset[str]) -> bytes:
     moved = {name: found.pop(name) for name in beside & found.keys()}
     if not moved:
         return body
-    given = found.get("parameters", msgspec.Raw(b""))
-    inside = {} if bytes(given) in _ABSENT else _object.decode(given)
+    given = bytes(found.get("parameters", msgspec.Raw(b"")))
+    if given not in _ABSENT and given[:1] != b"{":
+        raise InputError("parameters is not an object.", hint="Leave it out.")
+    inside = {} if given in _ABSENT else _object.decode(given)
     return _encode({**found, "parameters": {**inside, **moved}})
+
+
+def _parameters(given: bytes, task: Task) -> Parameters:
+    kind = task.parameters
+    if given in _ABSENT:
+        return _defaults(kind)
+    try:
+        return _decoder(kind).decode(given)
+    except msgspec.ValidationError as error:
+        _, _, path = str(error).partition(" - at `$.")
+        name = path.strip("`").partition("[")[0]
+        where = "" if name in task.root_fields else "parameters"
+        raise InputError(said(str(error), where), hint=_about(name, kind)) from None
+
+
+def _about(name: str, kind: type[Parameters]) -> str:
+    """What a parameter is, or which there are."""
+    described: dict[str, Any] = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
+    if name in described:
+        return f"{name}: {described[name]['description']}."
+    known = ", ".join(described)
+    return f"It may have {known}." if known else "This model takes none."
 
 
 @functools.cache
@@ -96,29 +122,15 @@ def _defaults(parameters: type[Parameters]) -> Parameters:
     return parameters()
 
 
-def _invalid(reason: str) -> InputError:
+def _not_a_body(reason: str, task: Task) -> InputError:
     """What msgspec found wrong with JSON that is well-formed, in words."""
-    expected, _, place = reason.partition(" - at ")
-    place = place.strip("`").removeprefix("$").lstrip(".")
-    if unknown := re.search(r"unknown field `(.*)`", expected):
-        return InputError(
-            f"The body has a field {unknown[1][:80]!r} that this model does not know.",
-            hint="See /docs for those it knows.",
-        )
-    if missing := re.search(r"required field `(.*)`", expected):
-        return InputError(
-            f'The body has no "{missing[1]}".', hint='Send {"inputs": "a text"} or a list of texts.'
-        )
-    if not place:
-        return InputError(
-            'The body (or its parameters) is not a JSON object such as {"inputs": "a text"}.'
-        )
-    said = expected.replace("`", "").replace("Expected", "expected")
-    return InputError(f"parameters.{place}: {said}.")
+    if reason.startswith("Expected `object`"):
+        return InputError("The body is not a JSON object.", hint=task.wire.hint)
+    return InputError(said(reason, "The body"), hint=task.wire.hint)
 
 
-def _malformed(body: bytes, error: Exception) -> InputError:
+def _malformed(body: bytes, error: Exception, task: Task) -> InputError:
     if not body:
-        return InputError("The body is empty.", hint='Send {"inputs": "a text"}.')
+        return InputError("The body is empty.", hint=task.wire.hint)
     reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     return InputError(f"The body is not JSON: {reason}.", hint="Check quotes and encoding.")

@@ -127,12 +127,13 @@ class NumberAnswer:
 @dataclass(frozen=True, slots=True)
 class SpanAnswer:
     """A part of a context, [start, end) characters, with its probability; an empty text at 0 means
-    that the context does not say it."""
+    that the context does not say it, `otherwise` what it is likeliest to say if it does."""
 
     answer: str
     score: float
     start: int
     end: int
+    otherwise: SpanAnswer | None = None
 
     def document(self) -> dict[str, Any]:
         return {"answer": self.answer, "score": self.score, "start": self.start, "end": self.end}

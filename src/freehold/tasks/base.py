@@ -9,14 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.errors import InputError, TrainError
+from freehold.errors import TrainError
 from freehold.tasks.roles import Role
+from freehold.tasks.shapes import TEXTS, Wire, read
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import AnyExample, Dataset
 
@@ -36,7 +38,10 @@ class Answer(Protocol):
 
 
 class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    """`parameters` of a request; a task's own derive from it."""
+    """Those of the model's task; others are refused."""
+
+    # A task's own derive from it. The description of a field is shown in the API's schema and to
+    # whoever sends something else; a field that is only there to say why not is of type None.
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,7 @@ class Task(ABC):
     parts: ClassVar[int] = 1  # rows of a training example that have to stand in one batch
     chooses: ClassVar[bool] = False  # one label of several, for the input or for each of its words
     pairs: ClassVar[bool] = False  # whether the module is told which of two texts a token is of
+    wire: ClassVar[Wire] = TEXTS  # the shapes of requests and answers
     parameters: ClassVar[type[Parameters]] = Parameters
     root_fields: ClassVar[frozenset[str]] = frozenset()  # parameters that may stand beside inputs
 
@@ -161,19 +167,13 @@ class Task(ABC):
 
     def inputs(self, given: Any) -> tuple[list[Any], Form]:
         """The inputs in the "inputs" of a request, and the form they came in. Raises InputError."""
-        if isinstance(given, str):
-            return [given], "single"
-        if not isinstance(given, list):
-            raise InputError("inputs is neither a text nor a list of texts.")
-        for place, text in enumerate(given):
-            if not isinstance(text, str):
-                raise InputError(
-                    f"inputs[{place}] is not a text.", hint="Every input is a JSON string."
-                )
-        return given, "list"
+        if isinstance(given, list):
+            return read(given, GenericAlias(list, self.wire.one), "inputs", self.wire.hint), "list"
+        return [read(given, self.wire.one, "inputs", self.wire.hint)], "single"
 
-    def admit(self, parameters: Any, max_length: int) -> None:  # noqa: B027 - the default
-        """Raises InputError for parameters that are well-formed but cannot be had."""
+    def admit(self, parameters: Any, encoded: Sequence[Any]) -> None:  # noqa: B027 - the default
+        """Raises InputError for well-formed parameters that cannot be had for these inputs (as
+        `encode` gave them)."""
 
     @abstractmethod
     def answer(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from freehold.errors import InputError
 from freehold.tasks.answers import TextAnswer, softmax
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
+from freehold.tasks.shapes import LabelScore
 from freehold.tasks.tokenise import Encoded
 from freehold.tasks.types import Dataset
 
@@ -18,8 +19,14 @@ __all__ = ["Choice", "LabelParameters", "mean_loss"]
 
 
 class LabelParameters(Parameters):
-    top_k: int | None = None
-    function_to_apply: str | None = None
+    top_k: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="the likeliest labels only; all if left out"),
+    ] = None
+    function_to_apply: Annotated[
+        Literal["softmax"] | None,
+        Meta(description="softmax only: scores are calibrated probabilities"),
+    ] = None
 
 
 class Choice(Task):
@@ -61,17 +68,6 @@ class Choice(Task):
         right = np.stack(logits).argmax(1) == self._gold(examples, labels)
         return Measured(len(right), lambda chosen: {"accuracy": float(right[chosen].mean())})
 
-    def admit(self, parameters: LabelParameters, max_length: int) -> None:
-        if parameters.top_k is not None and parameters.top_k < 1:
-            raise InputError(
-                "parameters.top_k is less than 1.", hint="Leave it out for all labels."
-            )
-        if parameters.function_to_apply not in (None, "softmax"):
-            raise InputError(
-                "parameters.function_to_apply can only be softmax: scores are probabilities here.",
-                hint="Leave it out.",
-            )
-
     def answer(
         self, encoded: Encoded, logits: Logits, labels: Sequence[str], settings: Settings
     ) -> TextAnswer:
@@ -82,7 +78,7 @@ class Choice(Task):
 
     def render(
         self, answers: Sequence[TextAnswer], parameters: LabelParameters, *, form: Form
-    ) -> Any:
+    ) -> list[list[LabelScore]]:
         """A list of labels for each input, even where there is one input."""
         return [
             [{"label": label, "score": score} for label, score in answer.scores[: parameters.top_k]]

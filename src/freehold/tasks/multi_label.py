@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from freehold.errors import InputError
 from freehold.tasks.answers import LabelsAnswer
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
 from freehold.tasks.roles import LABELS, TEXT
+from freehold.tasks.shapes import LabelScore
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import Dataset, LabelsExample
 
@@ -22,9 +23,18 @@ _FEW = 5  # examples of a label in dev below which its own threshold would be a 
 
 
 class LabelsParameters(Parameters):
-    top_k: int | None = None
-    function_to_apply: str | None = None
-    chosen: bool = False  # only the labels above their thresholds
+    top_k: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="the likeliest labels only; all if left out"),
+    ] = None
+    function_to_apply: Annotated[
+        Literal["sigmoid"] | None,
+        Meta(description="sigmoid only: each label has its own probability"),
+    ] = None
+    chosen: Annotated[
+        bool | None,
+        Meta(description="true: only the labels above their thresholds, perhaps none"),
+    ] = None
 
 
 class MultiLabel(Task):
@@ -119,18 +129,6 @@ class MultiLabel(Task):
         limits = _thresholds(settings, len(one[0]))
         return float(((_chances(one) > limits) == (_chances(other) > limits)).mean())
 
-    def admit(self, parameters: LabelsParameters, max_length: int) -> None:
-        if parameters.top_k is not None and parameters.top_k < 1:
-            raise InputError(
-                "parameters.top_k is less than 1.", hint="Leave it out for all labels."
-            )
-        if parameters.function_to_apply not in (None, "sigmoid"):
-            raise InputError(
-                "parameters.function_to_apply can only be sigmoid: each label has its own "
-                "probability here.",
-                hint="Leave it out.",
-            )
-
     def answer(
         self, encoded: Encoded, logits: Logits, labels: Sequence[str], settings: Settings
     ) -> LabelsAnswer:
@@ -144,7 +142,7 @@ class MultiLabel(Task):
 
     def render(
         self, answers: Sequence[LabelsAnswer], parameters: LabelsParameters, *, form: Form
-    ) -> Any:
+    ) -> list[list[LabelScore]]:
         """As text-classification, each label with its own probability."""
         return [
             [

@@ -7,7 +7,7 @@ from typing import Any
 
 from freehold.tasks.base import Form
 from freehold.tasks.choice import Choice
-from freehold.tasks.pairs import pairs_of
+from freehold.tasks.pairs import PAIRS
 from freehold.tasks.roles import LABEL, TEXT_A, TEXT_B
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import PairExample
@@ -19,6 +19,7 @@ class PairClassification(Choice):
     kind = "pair-classification"
     roles = (TEXT_A, TEXT_B, LABEL)
     pairs = True
+    wire = PAIRS
 
     def example(self, row: int, values: Mapping[str, Any]) -> PairExample:
         return PairExample(row, values["text_a"], values["text_b"], label=values.get("label"))
@@ -27,7 +28,8 @@ class PairClassification(Choice):
         return tokeniser.pairs(inputs)
 
     def inputs(self, given: Any) -> tuple[list[Any], Form]:
-        return pairs_of(given)
+        found, form = super().inputs(given)
+        return [(pair.text, pair.text_pair) for pair in found], form
 
 
 TASK = PairClassification()

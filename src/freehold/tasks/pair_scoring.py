@@ -7,9 +7,10 @@ from typing import Any
 
 from freehold.tasks.base import Form
 from freehold.tasks.numbers import Number
-from freehold.tasks.pairs import pairs_of
+from freehold.tasks.pairs import PAIR, Pair
 from freehold.tasks.roles import SCORE, TEXT_A, TEXT_B
-from freehold.tasks.similarity import is_comparison, source_and_sentences
+from freehold.tasks.shapes import Wire, read
+from freehold.tasks.similarity import COMPARISON, Comparison, is_comparison
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import PairExample
 
@@ -20,6 +21,12 @@ class PairScoring(Number):
     kind = "pair-scoring"
     roles = (TEXT_A, TEXT_B, SCORE)
     pairs = True
+    wire = Wire(
+        one=Pair,
+        whole=Comparison,
+        answers=(list[float],),
+        examples=((PAIR, [3.9]), (COMPARISON, [4.1, 0.3])),
+    )
 
     def example(self, row: int, values: Mapping[str, Any]) -> PairExample:
         return PairExample(row, values["text_a"], values["text_b"], score=values.get("score"))
@@ -30,11 +37,12 @@ class PairScoring(Number):
     def inputs(self, given: Any) -> tuple[list[Any], Form]:
         """Pairs, or a source sentence with those it is compared with (one pair each)."""
         if is_comparison(given):
-            source, sentences = source_and_sentences(given)
-            return [(source, sentence) for sentence in sentences], "comparison"
-        return pairs_of(given)
+            asked = read(given, Comparison, "inputs", self.wire.hint)
+            return [(asked.source_sentence, other) for other in asked.sentences], "comparison"
+        found, form = super().inputs(given)
+        return [(pair.text, pair.text_pair) for pair in found], form
 
-    def render(self, answers: Sequence[Any], parameters: Any, *, form: Form) -> Any:
+    def render(self, answers: Sequence[Any], parameters: Any, *, form: Form) -> list[float]:
         """A list of numbers, one a pair, as sentence-similarity has it."""
         return [answer.score for answer in answers]
 

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-import re
-import string
-import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from freehold.errors import InputError
 from freehold.tasks.answers import SpanAnswer, softmax
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
-from freehold.tasks.pairs import pairs_of
 from freehold.tasks.roles import CONTEXT, QUESTION, Role
+from freehold.tasks.shapes import Wire
+from freehold.tasks.squad import exact_match, overlap_f1
 from freehold.tasks.tokenise import Encoded, Tokeniser, Window
 from freehold.tasks.types import Dataset, QuestionExample
 
-__all__ = ["TASK", "QuestionAnswering", "exact_match", "overlap_f1"]
+__all__ = ["TASK", "QuestionAnswering"]
 
 MOST_TOKENS = 40  # of an answer
 KEPT = 20  # candidates of an input that its joined logits keep
-_HINT = 'Send {"inputs": {"question": "…", "context": "…"}}.'
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 class SpanParameters(Parameters):
-    top_k: int | None = None
-    handle_impossible_answer: bool | None = None
+    top_k: Annotated[Literal[1] | None, Meta(description="1 only: the best answer is given")] = None
+    handle_impossible_answer: Annotated[
+        bool | None,
+        Meta(
+            description="false: the likeliest part of the context is given in any case; else the "
+            "answer is empty where the context does not seem to say it"
+        ),
+    ] = None
+
+
+class Question(msgspec.Struct, forbid_unknown_fields=True):
+    """A question to a context."""
+
+    question: str
+    context: str
+
+
+class Part(TypedDict):
+    """A part of the context; empty, from 0 to 0, where the context does not say it."""
+
+    answer: str
+    score: float
+    start: Annotated[int, Meta(description="First character.")]
+    end: Annotated[int, Meta(description="One behind the last character.")]
 
 
 class QuestionAnswering(Task):
@@ -47,6 +65,16 @@ class QuestionAnswering(Task):
     roles = (QUESTION, CONTEXT, Role("answers", "answers", ("answers", "answer"), target=True))
     windows = True
     pairs = True
+    wire = Wire(
+        one=Question,
+        answers=(Part, list[Part]),
+        examples=(
+            (
+                {"question": "who lives in Rome?", "context": "Anna lives in Rome."},
+                {"answer": "Anna", "score": 0.97, "start": 0, "end": 4},
+            ),
+        ),
+    )
     parameters = SpanParameters
 
     def example(self, row: int, values: Mapping[str, Any]) -> QuestionExample:
@@ -151,60 +179,25 @@ class QuestionAnswering(Task):
         return float(np.mean(same))
 
     def inputs(self, given: Any) -> tuple[list[Any], Form]:
-        return pairs_of(given, ("question", "context"), _HINT)
-
-    def admit(self, parameters: SpanParameters, max_length: int) -> None:
-        if parameters.top_k is not None and parameters.top_k != 1:
-            raise InputError(
-                "parameters.top_k can only be 1: the best answer is given.", hint="Leave it out."
-            )
+        found, form = super().inputs(given)
+        return [(one.question, one.context) for one in found], form
 
     def answer(
         self, encoded: Encoded, logits: Logits, labels: Sequence[str], settings: Settings
     ) -> SpanAnswer:
-        start, end = _span(logits, settings.get("no_answer", 0.0))
-        chances = softmax(logits[:, 2])
-        place = next(
-            n for n, row in enumerate(logits) if (int(row[0]), int(row[1])) == (start, end)
-        )
-        return SpanAnswer(encoded.text[start:end], float(chances[place]), start, end)
+        best = _best(encoded.text, logits)
+        if best is not None and _span(logits, settings.get("no_answer", 0.0)) != (0, 0):
+            return best
+        return SpanAnswer("", float(softmax(logits[:, 2])[0]), 0, 0, otherwise=best)
 
-    def render(self, answers: Sequence[SpanAnswer], parameters: Any, *, form: Form) -> Any:
+    def render(
+        self, answers: Sequence[SpanAnswer], parameters: SpanParameters, *, form: Form
+    ) -> Any:
+        """An answer, or a list of them for a list."""
+        if parameters.handle_impossible_answer is False:
+            answers = [answer.otherwise or answer for answer in answers]
         rows = [answer.document() for answer in answers]
         return rows[0] if form == "single" else rows
-
-
-def overlap_f1(answer: str, right: Sequence[tuple[str, int]]) -> float:
-    """F1 of the words that an answer shares with the best of the right ones; 1 where rightly
-    nothing is said (the SQuAD measure: Rajpurkar et al. 2016, section 6.1). A Han character is a
-    word."""
-    if not right or not answer:
-        return float(not right and not answer)
-    words = Counter(_words(answer))
-    best = 0.0
-    for text, _ in right:
-        gold = Counter(_words(text))
-        shared = (words & gold).total()
-        whole = words.total() + gold.total()
-        best = max(best, 2 * shared / whole if whole else 1.0)
-    return best
-
-
-def exact_match(answer: str, right: Sequence[tuple[str, int]]) -> float:
-    """1 where the answer is one of the right ones, but for case, articles and punctuation."""
-    if not right or not answer:
-        return float(not right and not answer)
-    return float(any(_words(answer) == _words(text) for text, _ in right))
-
-
-def _words(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKC", text).lower()
-    plain = "".join(
-        " " if sign in string.punctuation or unicodedata.category(sign)[0] == "P" else sign
-        for sign in plain
-    )
-    plain = re.sub(r"([\u3400-\u9fff])", r" \1 ", plain)
-    return _ARTICLES.sub(" ", plain).split()
 
 
 def _place(window: Window, answers: Sequence[tuple[str, int]]) -> NDArray[np.int64]:
@@ -250,6 +243,15 @@ def _span(row: Logits, limit: float | None) -> tuple[int, int]:
         return 0, 0
     best = row[1 + int(row[1:, 2].argmax())]
     return int(best[0]), int(best[1])
+
+
+def _best(context: str, row: Logits) -> SpanAnswer | None:
+    """The likeliest part of the context; None where it has none."""
+    if len(row) == 1:
+        return None
+    place = 1 + int(row[1:, 2].argmax())
+    start, end = int(row[place, 0]), int(row[place, 1])
+    return SpanAnswer(context[start:end], float(softmax(row[:, 2])[place]), start, end)
 
 
 def _chosen(context: str, row: Logits, limit: float | None) -> str:

@@ -35,5 +35,7 @@ def _tasks() -> dict[str, Task]:
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         task = getattr(importlib.import_module(f"freehold.tasks.{module.name}"), "TASK", None)
         if isinstance(task, Task):
+            if task.kind in found:
+                raise RuntimeError(f"Two files of freehold.tasks have a task {task.kind}.")
             found[task.kind] = task
     return dict(sorted(found.items(), key=lambda item: (item[0] not in _FIRST, item[0])))

@@ -7,6 +7,7 @@ from typing import Any
 
 from freehold.tasks.numbers import Number
 from freehold.tasks.roles import SCORE, TEXT
+from freehold.tasks.shapes import LabelScore, Wire
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import ScoredExample
 
@@ -16,6 +17,11 @@ __all__ = ["TASK", "Regression"]
 class Regression(Number):
     kind = "regression"
     roles = (TEXT, SCORE)
+    wire = Wire(
+        one=str,
+        answers=(list[list[LabelScore]],),
+        examples=(("the service was slow", [[{"label": "score", "score": 2.4}]]),),
+    )
 
     def example(self, row: int, values: Mapping[str, Any]) -> ScoredExample:
         return ScoredExample(row, values["text"], values.get("score"))

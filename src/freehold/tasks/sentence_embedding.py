@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from freehold.errors import InputError, TrainError
@@ -13,7 +14,8 @@ from freehold.tasks.answers import VectorAnswer
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
 from freehold.tasks.numbers import correlation, spearman
 from freehold.tasks.roles import SCORE, TEXT, TEXT_A, TEXT_B, Role
-from freehold.tasks.similarity import is_comparison, source_and_sentences
+from freehold.tasks.shapes import Wire, read
+from freehold.tasks.similarity import COMPARISON, Comparison, is_comparison
 from freehold.tasks.tokenise import Encoded, Tokeniser, Window
 from freehold.tasks.types import Dataset, Example, PairExample
 
@@ -21,11 +23,24 @@ __all__ = ["TASK", "SentenceEmbedding"]
 
 
 class VectorParameters(Parameters):
-    normalize: bool | None = None
-    truncate: bool | None = None
-    truncation_direction: str | None = None
-    prompt_name: str | None = None
-    dimensions: int | None = None
+    normalize: Annotated[
+        Annotated[bool, Meta(extra_json_schema={"const": True})] | None,
+        Meta(description="true only: vectors have length 1"),
+    ] = None
+    truncate: Annotated[
+        bool | None,
+        Meta(description="false: a text that is longer than the model reads is refused, not cut"),
+    ] = None
+    truncation_direction: Annotated[
+        Literal["right", "Right"] | None, Meta(description="right only: the end is cut off")
+    ] = None
+    prompt_name: Annotated[None, Meta(description="this model has no prompts; leave it out")] = None
+    dimensions: Annotated[None, Meta(description="a vector has all its figures; leave it out")] = (
+        None
+    )
+    encoding_format: Annotated[
+        Literal["float"] | None, Meta(description="float only: vectors are lists of numbers")
+    ] = None
 
 
 class SentenceEmbedding(Task):
@@ -38,7 +53,13 @@ class SentenceEmbedding(Task):
     roles = (TEXT_A, TEXT_B, SCORE)
     parts = 2
     parameters = VectorParameters
-    root_fields = frozenset(("normalize", "truncate", "truncation_direction", "prompt_name"))
+    root_fields = frozenset(VectorParameters.__struct_fields__)
+    wire = Wire(
+        one=str,
+        whole=Comparison,
+        answers=(list[list[float]], list[float]),
+        examples=(("where is my card", [[0.6, -0.8]]), (COMPARISON, [0.83, 0.12])),
+    )
 
     @property
     def asked(self) -> tuple[Role, ...]:
@@ -110,19 +131,23 @@ class SentenceEmbedding(Task):
     def inputs(self, given: Any) -> tuple[list[Any], Form]:
         """Texts, or a source sentence before those that it is compared with."""
         if is_comparison(given):
-            source, sentences = source_and_sentences(given)
-            return [source, *sentences], "comparison"
+            asked = read(given, Comparison, "inputs", self.wire.hint)
+            return [asked.source_sentence, *asked.sentences], "comparison"
         return super().inputs(given)
 
-    def admit(self, parameters: VectorParameters, max_length: int) -> None:
+    def admit(self, parameters: VectorParameters, encoded: Sequence[Any]) -> None:
         if parameters.normalize is False:
             raise InputError(
                 "normalize can only be true: vectors have length 1.", hint="Leave it out."
             )
-        if parameters.truncation_direction not in (None, "right", "Right"):
-            raise InputError("truncation_direction can only be right.", hint="Leave it out.")
-        if parameters.prompt_name is not None:
-            raise InputError("This model has no prompts.", hint="Leave prompt_name out.")
+        if parameters.truncate is False:
+            for place, one in enumerate(encoded, start=1):
+                if one.truncated:
+                    raise InputError(
+                        f"Text {place} of the request is longer than the model reads.",
+                        hint="Shorten it, or leave truncate out: then its end is cut off. "
+                        "GET /models says how many tokens are read.",
+                    )
 
     def answer(
         self, encoded: Encoded, logits: Logits, labels: Sequence[str], settings: Settings

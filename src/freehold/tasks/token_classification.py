@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from freehold.errors import InputError, TrainError
+from freehold.errors import TrainError
 from freehold.tasks.answers import TaggedWord, WordsAnswer, entities_of, softmax
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
 from freehold.tasks.bio import OUTSIDE, best_tags
 from freehold.tasks.choice import mean_loss
 from freehold.tasks.roles import Role
+from freehold.tasks.shapes import Wire
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import Dataset, TaggedExample
 
@@ -24,9 +26,34 @@ IGNORED = -100  # the target of a position that no loss is taken at
 
 
 class TokenParameters(Parameters):
-    aggregation_strategy: str | None = None
-    ignore_labels: list[str] | None = None
-    stride: int | None = None
+    aggregation_strategy: Annotated[
+        Literal["none", "simple", "first", "average", "max"] | None,
+        Meta(
+            description="none lists words with their tags; simple, first, average and max list "
+            "entities, and come to the same, as each word has one prediction"
+        ),
+    ] = None
+    ignore_labels: Annotated[
+        list[str] | None, Meta(description='what to leave out; ["O"] if left out')
+    ] = None
+    stride: Annotated[
+        Literal[0] | None,
+        Meta(
+            description="not taken: a long text is read in windows that overlap as they did in "
+            "training"
+        ),
+    ] = None
+
+
+class Marked(TypedDict):
+    """An entity, or with the strategy "none" a word."""
+
+    entity_group: NotRequired[Annotated[str, Meta(description="The type of an entity.")]]
+    entity: NotRequired[Annotated[str, Meta(description="A word's tag.")]]
+    score: float
+    word: str
+    start: Annotated[int, Meta(description="First character.")]
+    end: Annotated[int, Meta(description="One behind the last character.")]
 
 
 class TokenClassification(Task):
@@ -39,6 +66,24 @@ class TokenClassification(Task):
         Role("tags", "tags", ("tags", "ner_tags", "labels"), target=True),
     )
     windows = True
+    wire = Wire(
+        one=str,
+        answers=(list[Marked], list[list[Marked]]),
+        examples=(
+            (
+                "we met in New York",
+                [
+                    {
+                        "entity_group": "LOC",
+                        "score": 0.98,
+                        "word": "New York",
+                        "start": 10,
+                        "end": 18,
+                    }
+                ],
+            ),
+        ),
+    )
     parameters = TokenParameters
 
     def example(self, row: int, values: Mapping[str, Any]) -> TaggedExample:
@@ -120,20 +165,6 @@ class TokenClassification(Task):
             return {"entity_f1": 2 * right / (found + expected) if found + expected else 0.0}
 
         return Measured(len(counts), metrics)
-
-    def admit(self, parameters: TokenParameters, max_length: int) -> None:
-        strategies = (None, "none", "simple", "first", "average", "max")
-        if parameters.aggregation_strategy not in strategies:
-            raise InputError(
-                "parameters.aggregation_strategy is none that there is.",
-                hint="Take none, simple, first, average or max.",
-            )
-        if parameters.stride:
-            raise InputError(
-                "parameters.stride is not taken: a long text is read in windows of "
-                f"{max_length} tokens that overlap as they did in training.",
-                hint="Leave it out.",
-            )
 
     def answer(
         self, encoded: Encoded, logits: Logits, labels: Sequence[str], settings: Settings

@@ -11,10 +11,10 @@ import functools
 import re
 import unicodedata
 
-__all__ = ["split_words"]
+__all__ = ["IDEOGRAPHS", "split_words"]
 
 # Han (with its iteration mark and zero) and kana: written without spaces, each its own word.
-_IDEOGRAPHS = (
+IDEOGRAPHS = (
     "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 )
@@ -47,15 +47,15 @@ def split_words(text: str) -> list[tuple[int, int]]:
 def _pattern() -> re.Pattern[str]:
     """One regex, compiled at the first use: scanning the categories takes some milliseconds."""
     marks = _punctuation()
-    core = rf"[^\s{marks}{_IDEOGRAPHS}{_WIDE_MARKS}]"
-    inner = rf"[^\s{_IDEOGRAPHS}{_WIDE_MARKS}]"
+    core = rf"[^\s{marks}{IDEOGRAPHS}{_WIDE_MARKS}]"
+    inner = rf"[^\s{IDEOGRAPHS}{_WIDE_MARKS}]"
     mark = rf"[{marks}]"
     letter = r"[^\W\d_]"
     attached = rf"[{_ATTACHED}]*"
     return re.compile(
         "|".join(
             (
-                rf"[{_IDEOGRAPHS}]{attached}",
+                rf"[{IDEOGRAPHS}]{attached}",
                 # an abbreviation with inner stops, when only marks follow it in its chunk
                 rf"{letter}{{1,2}}(?:\.{letter}{{1,3}})+\.(?!{mark}*{core})",
                 # a lone capital with its stop, when more text follows
