@@ -229,7 +229,7 @@ def test_columns_that_are_named_come_before_those_of_the_task_s_names(
     assert data.examples[0].target == target
     assert record["body"] in (data.examples[0].input, data.examples[0].input[0])
     assert set(columns) <= set(data.columns.values())
-    for given, missing in ((("nope", label), "nope"), ((text, "gone"), "gone")):
+    for names, missing in ((("nope", label), "nope"), ((text, "gone"), "gone")):
         with pytest.raises(DataError, match=f'no column "{missing}"') as caught:
-            read_dataset(file, task=task, text=given[0], label=given[1])
+            read_dataset(file, task=task, text=names[0], label=names[1])
         assert "body" in caught.value.message  # the columns that there are
