@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn import metrics as sklearn
 
 from freehold.tasks.base import Task
+from freehold.tasks.bio import best_tags
 from freehold.tasks.registry import task_of
 from freehold.tasks.types import (
     Example,
@@ -86,9 +87,9 @@ def test_entity_f1_is_that_of_seqeval(seed: int, count: int) -> None:
     gold = [random.choice(len(TAGS), random.integers(1, 9)) for _ in range(count)]
     found = [np.where(random.random(len(tags)) < 0.6, tags, 0) for tags in gold]
     named = [[TAGS[place] for place in tags] for tags in gold]
-    answered = [[TAGS[place] for place in tags] for tags in found]
     examples = [TaggedExample(n, ("x",) * len(tags), tuple(tags)) for n, tags in enumerate(named)]
     rows = [np.eye(5, dtype=np.float32)[tags] for tags in found]
+    answered = [[TAGS[place] for place in best_tags(row, TAGS)] for row in rows]
     task = task_of("token-classification")
     expected = f1_score(named, answered, zero_division=0)
     assert task.score(examples, rows, TAGS).value == pytest.approx(expected)
