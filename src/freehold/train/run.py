@@ -135,6 +135,7 @@ def prepare(
     if objective is not None:
         _require_unhardened(recipe)
     adapter = adapter_of(train.task)
+    _require_labels_for(recipe, adapter)
     labels = list(labels) or adapter.labels(train)
     tokenizer = load_tokenizer(files.folder)
     max_length = min(recipe.max_length, longest_input(files))
@@ -233,6 +234,16 @@ def _require_unhardened(recipe: Recipe) -> None:
         if (value := getattr(recipe, name)) != off:
             raise TrainError(
                 f"This method has an objective of its own, so {name} cannot be {value}.",
+                hint=f"Leave {name} at {off}, also under [train] of freehold.toml.",
+            )
+
+
+def _require_labels_for(recipe: Recipe, adapter: Adapter) -> None:
+    """What is done to labels cannot be done to numbers, places and vectors."""
+    for name, off in (("class_weights", "none"), ("label_smoothing", 0.0)):
+        if not adapter.head.labelled and (value := getattr(recipe, name)) != off:
+            raise TrainError(
+                f"{name} cannot be {value}: the answers of {adapter.task.kind} are no labels.",
                 hint=f"Leave {name} at {off}, also under [train] of freehold.toml.",
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from freehold.errors import TrainError
+from freehold.tasks.registry import kinds
+from freehold.tasks.types import Dataset, ScoredExample
+from freehold.train.adapter import adapter_of
+from freehold.train.finetune import fit
 from freehold.train.heads.labels import LabelsHead
 from freehold.train.heads.number import NumberHead
 from freehold.train.heads.span import SpanHead
+from freehold.train.recipe import Recipe
+from freehold.train.run import _require_labels_for
 
 
 class Ones(torch.nn.Module):
@@ -88,6 +96,30 @@ def test_a_rare_label_weighs_as_its_absences_at_most_20_times() -> None:
     weight = LabelsHead.balance(targets, 4)
     assert weight is not None
     assert weight.tolist() == pytest.approx([20.0, 3.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("knob", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}])
+def test_what_is_about_labels_is_refused_where_there_are_none(
+    kind: str, knob: dict[str, Any]
+) -> None:
+    adapter = adapter_of(kind)
+    recipe = Recipe(**knob)
+    if "classification" in kind:
+        _require_labels_for(recipe, adapter)
+        return
+    with pytest.raises(TrainError, match=f"the answers of {kind} are no labels") as refused:
+        _require_labels_for(recipe, adapter)
+    assert next(iter(knob)) in refused.value.message
+    _require_labels_for(Recipe(), adapter)
+
+
+def test_a_run_of_numbers_with_weights_of_labels_is_refused(encoder: Path, tmp_path: Path) -> None:
+    examples = [ScoredExample(n, "my bike", float(n)) for n in range(4)]
+    data = Dataset(Path("a.jsonl"), "regression", examples, "0", "jsonl", "utf-8", {}, False)
+    with pytest.raises(TrainError, match="class_weights cannot be balanced"):
+        fit(data, data, Recipe(base=str(encoder), class_weights="balanced"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_loss_of_a_part_is_the_mean_of_start_and_end() -> None:

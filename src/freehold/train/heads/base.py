@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +19,10 @@ SPREAD = 0.02  # BERT's own initial spread
 
 
 class Head(torch.nn.Module):
-    """forward(ids, mask, types) -> logits, a row a text (batch, …)."""
+    """forward(ids, mask, types) -> logits, a row a text (batch, …). `labelled`: the loss is about
+    labels, so that they can be weighted and smoothed."""
+
+    labelled: ClassVar[bool] = False
 
     def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
         super().__init__()
@@ -51,8 +54,8 @@ class Head(torch.nn.Module):
 
     @staticmethod
     def balance(targets: Sequence[NDArray[Any]], labels: int) -> torch.Tensor | None:
-        """The `weight` of class_weights = "balanced"; None where the loss has no labels."""
-        return None
+        """The `weight` of class_weights = "balanced", of a head that is `labelled`."""
+        raise NotImplementedError
 
     def settle(self, targets: Sequence[NDArray[Any]]) -> None:
         """Take from the training targets what the last layer should start from."""

@@ -23,6 +23,8 @@ __all__ = ["HEAD", "LabelHead"]
 class LabelHead(Head):
     """-> (batch, labels)."""
 
+    labelled = True
+
     def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
         super().__init__(encoder, labels, dropout)
         self.head = new_layer(hidden_size(encoder), labels)

@@ -18,6 +18,8 @@ class NumberHead(LabelHead):
     """-> (batch, 1). The layer learns how far from the mean of the training data a text is, in
     their standard deviations; both are kept beside the weights, so that logits have its units."""
 
+    labelled = False
+
     def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
         super().__init__(encoder, labels, dropout)
         self.register_buffer("centre", torch.zeros(1))

@@ -15,6 +15,8 @@ class SpanHead(TagsHead):
     """-> (batch, tokens, 2), targets (batch, 2): the first and the last token (Devlin et al. 2019,
     section 4.2)."""
 
+    labelled = False
+
     def answer(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         logits = super().answer(hidden, mask)
         return logits if mask is None else logits.masked_fill(mask.unsqueeze(-1) == 0, NEVER)
