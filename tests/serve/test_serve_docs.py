@@ -7,10 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from serving import SETTINGS, NoGate, client, serving
+from jsonschema import Draft202012Validator
+from serving import SETTINGS, FakeMeta, NoGate, client, serving
 
 from freehold.serve.metrics import Metrics
 from freehold.serve.openapi import document
+from freehold.serve.wire import decode
 from freehold.tasks.registry import kinds, task_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "serve.md"
@@ -45,3 +47,14 @@ def test_metrics_and_log_fields(page: str) -> None:
         http.post("/models/bank", json={"inputs": "a"})
     for field in json.loads(log.getvalue()):
         assert f"`{field}`" in page
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_the_request_and_the_answer_that_are_shown_fit_the_schema(kind: str, page: str) -> None:
+    section = page.partition(f"### {kind}\n")[2].partition("### ")[0]
+    request, answer = map(json.loads, section.split("```")[1].strip().splitlines())
+    described = document(SETTINGS, {"m": kind})["components"]
+    for value, name in ((request, "Request"), (answer, "Answer")):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": described}
+        Draft202012Validator(schema).validate(value)
+    assert decode(json.dumps(request).encode(), FakeMeta(task=kind), 3).texts
