@@ -102,6 +102,9 @@ class Train:
     seed: int = setting(0, "Seed of everything random.")
     threads: int = setting(0, "CPU threads; 0: one a physical core.")
     ray_address: str = setting("", "Ray cluster of --runner ray; empty: a local one.")
+    tracking_uri: str = setting(
+        "", "MLflow store that runs are logged to, such as sqlite:///runs.db; empty: none."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,11 @@ ENVIRONMENT = (
         "Where the state lives: empty for SQLite in .freehold/freehold.db, or "
         "postgresql://USER:PASSWORD@HOST/NAME.",
     ),
+    EnvironmentSetting(
+        "MLFLOW_TRACKING_URI",
+        "",
+        "MLflow store that runs are logged to, in place of tracking_uri under [train].",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freehold.app.track_store import located
 from freehold.clock import Clock, SystemClock
 from freehold.errors import DataError
 from freehold.project import Project
@@ -40,6 +41,7 @@ class App:
     clock: Clock
     # Where a sentence goes that neither is the result nor ends the work.
     remark: Callable[[str], None] = _LOG.warning
+    tracking_uri: str = ""  # of an MLflow store; empty: runs are not logged
 
     def version(self, reference: str | None, *, newest: bool = False) -> Version:
         """The version a verb names; without a number the live one, or with `newest` the last.
@@ -105,4 +107,14 @@ def open_app(
     the log `freehold` unless something takes them."""
     clock = clock or SystemClock()
     with open_database(project, environ) as database:
-        yield App(project, database, Registry(database, project.state, clock), clock, remark)
+        registry = Registry(database, project.state, clock)
+        yield App(project, database, registry, clock, remark, _tracking_uri(project, environ))
+
+
+def _tracking_uri(project: Project, environ: Mapping[str, str] | None) -> str:
+    """The environment's, else the project's; relative files are below where one stands, or below
+    the project."""
+    given, own = read_environment("MLFLOW_TRACKING_URI", environ), project.train.tracking_uri
+    if given:
+        return located(given, Path.cwd())
+    return located(own, project.root) if own else ""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.learn import alone
-from freehold.app.versions import encoder_files, enter, learnt, register
+from freehold.app.track import tracking
+from freehold.app.versions import encoder_files, enter, learnt, parent_of, register
 from freehold.registry import Version, is_reference
 
 if TYPE_CHECKING:
@@ -60,7 +61,20 @@ def distill(
 
     recipe = replace(recipe, base=teacher.name)
     run = app.project.state / "runs" / f"{model}.distil"
-    with alone(run):
+    files = {f"corpus {n}": corpus for n, corpus in enumerate(corpora, 1)}
+    with (
+        alone(run),
+        tracking(
+            app,
+            model=model,
+            method="distil",
+            task=teacher.task,
+            recipe={**recipe.document(), "student": student, "augment_texts": augment}
+            | asdict(weights),
+            data={"train": train_data, "dev": dev_data, **files},
+            parent=teacher.name,
+        ) as tracked,
+    ):
         found = distil(
             app.registry.checkpoint(teacher),
             train_data,
@@ -74,7 +88,7 @@ def distill(
             weights=weights,
             name=teacher.name,
             on_step=on_step,
-            on_progress=on_progress,
+            on_progress=tracked.watch(on_progress),
             resume=resume,
         )
         fit = found.fit
@@ -99,9 +113,10 @@ def distill(
                     **asdict(weights),
                 }
             },
-            other_files={f"corpus {n}": corpus for n, corpus in enumerate(corpora, 1)},
+            other_files=files,
             seconds=found.seconds,
         )
+        tracked.registered(version)
         if not fit.interrupted:
             shutil.rmtree(run, ignore_errors=True)
     return Made(version, found, run)
@@ -130,7 +145,18 @@ def distill_encoder(
 
     recipe = replace(recipe, base=teacher)
     run = app.project.state / "runs" / f"{model}.distil"
-    with alone(run):
+    with (
+        alone(run),
+        tracking(
+            app,
+            model=model,
+            method="distil",
+            task="sentence-embedding",
+            recipe={**recipe.document(), "student": student} | asdict(weights),
+            data={"corpus": corpus},
+            parent=parent_of(teacher),
+        ) as tracked,
+    ):
         found = distil_encoder(
             encoder_files(app, teacher),
             corpus,
@@ -140,7 +166,7 @@ def distill_encoder(
             student=student,
             weights=weights,
             on_step=on_step,
-            on_progress=on_progress,
+            on_progress=tracked.watch(on_progress),
             resume=resume,
         )
         fit = found.fit
@@ -168,6 +194,7 @@ def distill_encoder(
             seconds=found.seconds,
             examples=len(corpus),
         )
+        tracked.registered(version)
         if not fit.interrupted:
             shutil.rmtree(run, ignore_errors=True)
     return Made(version, found, run)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.learn import alone, export, require_common_labels
+from freehold.app.track import tracking
 from freehold.app.versions import encoder_files, machine_cost, parent_of, register
 from freehold.errors import FreeholdError, InputError
 from freehold.registry import Version
@@ -148,21 +149,31 @@ def _chosen(rungs: Sequence[str], task: str) -> list[str]:
 def _one(climb: _Climb, rung: str, model: str) -> Version:
     climb.step(f"{rung}: learning from {len(climb.train):,} examples")
     shutil.rmtree(climb.folder, ignore_errors=True)
-    learnt = RUNGS[rung].learn(climb)
-    if learnt.result.interrupted:
-        raise KeyboardInterrupt
-    return register(
+    with tracking(
         climb.app,
         model=model,
         method=rung,
-        parent=learnt.parent,
-        result=learnt.result,
-        train_data=learnt.train or climb.train,
-        dev_data=climb.dev,
-        recipe=climb.recipe,
-        lineage=learnt.lineage,
-        seconds=learnt.seconds,
-    )
+        task=climb.train.task,
+        recipe={"base": climb.recipe.base, "seed": climb.recipe.seed},
+        data={"train": climb.train, "dev": climb.dev},
+    ) as tracked:
+        learnt = RUNGS[rung].learn(replace(climb, on_progress=tracked.watch(climb.on_progress)))
+        if learnt.result.interrupted:
+            raise KeyboardInterrupt
+        version = register(
+            climb.app,
+            model=model,
+            method=rung,
+            parent=learnt.parent,
+            result=learnt.result,
+            train_data=learnt.train or climb.train,
+            dev_data=climb.dev,
+            recipe=climb.recipe,
+            lineage=learnt.lineage,
+            seconds=learnt.seconds,
+        )
+        tracked.registered(version)
+    return version
 
 
 def _tfidf(climb: _Climb) -> _Learnt:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
+from freehold.app.track import tracking
 from freehold.app.versions import encoder_files, parent_of, register
 from freehold.errors import ConflictError, DataError, NotFoundError
 from freehold.registry import Version
@@ -45,7 +46,7 @@ def recipe_of(app: App, **knobs: Any) -> Recipe:
     settings = app.project.train
     chosen: dict[str, Any] = {}
     for name in settings.__slots__:
-        if name == "ray_address":  # where it is trained, not how
+        if name in ("ray_address", "tracking_uri"):  # where it is trained and told of, not how
             continue
         given = knobs.get(name)
         # 0 in freehold.toml stands for "the recipe's own choice".
@@ -83,13 +84,24 @@ def train(
 
     require_common_labels(train_data, dev_data)
     run = app.project.state / "runs" / model
-    with alone(run):
+    with (
+        alone(run),
+        tracking(
+            app,
+            model=model,
+            method=method,
+            task=train_data.task,
+            recipe=recipe.document(),
+            data={"train": train_data, "dev": dev_data},
+            parent=parent_of(recipe.base),
+        ) as tracked,
+    ):
         result = (fit_few if few_shot else fit)(
             train_data,
             dev_data,
             recipe,
             run,
-            on_progress=on_progress,
+            on_progress=tracked.watch(on_progress),
             resume=resume,
             files=encoder_files(app, recipe.base),
         )
@@ -105,6 +117,7 @@ def train(
             dev_data=dev_data,
             recipe=recipe,
         )
+        tracked.registered(version)
         if not result.interrupted:
             shutil.rmtree(run, ignore_errors=True)
     return Trained(version, result, run)

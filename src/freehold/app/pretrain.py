@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.learn import alone
-from freehold.app.versions import encoder_files, enter, learnt
+from freehold.app.track import tracking
+from freehold.app.versions import encoder_files, enter, learnt, parent_of
 from freehold.errors import DataError
 from freehold.registry import Version
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from freehold.train.progress import Progress
 
 __all__ = ["PretrainedVersion", "pretrain", "read_corpus"]
+
+LANGUAGE = ("mlm", "clm")  # objectives that a perplexity tells of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +73,35 @@ def pretrain(
 ) -> PretrainedVersion:
     """Go on with a checkpoint on `corpus` (as `read_corpus` read it from `data`), and register the
     result as the model's next version with its lineage and its measured cost."""
+    from freehold.train.pretrain.knobs import TASKS
     from freehold.train.pretrain.run import pretrain as learn
 
     run = app.project.state / "runs" / model
-    with alone(run):
+    with (
+        alone(run),
+        tracking(
+            app,
+            model=model,
+            method="pretrain",
+            task=TASKS[recipe.objective],
+            recipe=recipe.resolved().document(),
+            data={"corpus": data},
+            parent=parent_of(recipe.base),
+            score_name="perplexity" if recipe.objective in LANGUAGE else "retrieval_accuracy",
+        ) as tracked,
+    ):
         result = learn(
             corpus,
             recipe,
             run,
-            on_progress=on_progress,
+            on_progress=tracked.watch(on_progress),
             resume=resume,
             files=encoder_files(app, recipe.base),
         )
         if not result.best_round:
             return PretrainedVersion(None, result, run)
         version = _register(app, model, data, recipe, result)
+        tracked.registered(version)
         if not result.interrupted:
             shutil.rmtree(run, ignore_errors=True)
     return PretrainedVersion(version, result, run)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.learn import alone, require_common_labels
+from freehold.app.track import Tracked, tracking
 from freehold.app.versions import encoder_files, machine_cost, origin, parent_of, register
 from freehold.errors import ConflictError, NotFoundError, TrainError
 from freehold.registry import Version
@@ -89,18 +90,28 @@ def search(
         if known is None:
             known = studies.create(name, model, settings)
         _require_same(known.settings, settings)
-        watch = _Watch(on_change, on_progress)
-        interrupted = _run(app, studies, known, whole, asked, material, plan, watch)
-        trials = studies.trials(name)
-        best = next(iter(finished(trials)), None)
-        if best is None and not interrupted:
-            raise TrainError(
-                "The budget ended before the first epoch of the first trial did.",
-                hint="Give more of it and --resume.",
-            )
-        version = None
-        if best is not None and not interrupted:
-            version = _register(app, studies, studies.get(name), trials, best, whole, material)
+        with tracking(
+            app,
+            model=model,
+            method="search",
+            task=train_data.task,
+            recipe={"study": name, "pruner": asked.pruner, "searched": ", ".join(asked.space)},
+            data={"train": train_data, "dev": dev_data},
+            parent=parent_of(recipe.base),
+        ) as tracked:
+            watch = _Watch(tracked, on_change, on_progress)
+            interrupted = _run(app, studies, known, whole, asked, material, plan, watch)
+            trials = studies.trials(name)
+            best = next(iter(finished(trials)), None)
+            if best is None and not interrupted:
+                raise TrainError(
+                    "The budget ended before the first epoch of the first trial did.",
+                    hint="Give more of it and --resume.",
+                )
+            version = None
+            if best is not None and not interrupted:
+                version = _register(app, studies, studies.get(name), trials, best, whole, material)
+                tracked.registered(version)
     return Searched(studies.get(name), asked.space, trials, best, version, interrupted)
 
 
@@ -112,8 +123,19 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    on_change: Callable[[Told], None]
-    on_progress: Callable[[int, Progress], None]
+    """Who is told of the trials: the store of runs, and whoever searches."""
+
+    tracked: Tracked
+    change: Callable[[Told], None]
+    progress: Callable[[int, Progress], None]
+
+    def on_change(self, told: Told) -> None:
+        self.tracked.trial_changed(told)
+        self.change(told)
+
+    def on_progress(self, number: int, progress: Progress) -> None:
+        self.tracked.trial_progress(number, progress)
+        self.progress(number, progress)
 
 
 def _name(studies: Studies, model: str, plan: Plan) -> str:

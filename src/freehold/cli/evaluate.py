@@ -28,6 +28,7 @@ def command(
     """Score MODEL (bank, or bank@2) on labelled texts; the dev file by default."""
     from freehold.app import open_app
     from freehold.app.learn import evaluate
+    from freehold.app.track import log_report
     from freehold.cli.progress import steps
     from freehold.evaluate import figures_view, terminal
     from freehold.evaluate import html as pages
@@ -35,7 +36,7 @@ def command(
     from freehold.store.files import write_text
 
     project = project_of(output)
-    with open_app(project) as app:
+    with open_app(project, remark=output.remark) as app:
         version = app.version(model)
         path = app.data_path(file, "dev")
         data = app.read(path, task=version.task, text=text, label=label)
@@ -50,6 +51,7 @@ def command(
         else:
             table = terminal.render(evaluation)
             write_text(page, pages.render(evaluation, title))
+        log_report(app, version, page, evaluation.document())
     output.document(
         {
             "model": version.model,
