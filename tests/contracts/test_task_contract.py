@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -263,3 +264,20 @@ def _server(project: Path) -> Iterator[str]:
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors.decode()
     assert b"Traceback" not in errors
+
+
+def test_its_card_says_what_it_scores_and_how_to_ask_it(case: Case) -> None:
+    found = run_verb(case.project, "card", "shop@1")
+    score = case.task.score_name
+    low, high = case.trained["metrics"]["intervals"][score]
+    assert f" (95 % interval {low:.4f} to {high:.4f}) on 80 examples" in found["markdown"]
+    assert found["metadata"]["metrics"] == [score]
+    asked, _ = case.task.wire.examples[0]
+    (line,) = [line for line in found["markdown"].splitlines() if line.startswith("  -d ")]
+    body = shlex.split(line)[1]
+    assert json.loads(body) == {"inputs": asked}
+    train = read_dataset(case.project / "data" / "train.jsonl", task=case.task.kind)
+    assert ("in the training data |" in found["markdown"]) == bool(train.labels())
+    assert ("\n- Labels: " in found["markdown"].partition("## What it cost")[0]) == (
+        bool(train.labels()) and case.task.kind != "token-classification"
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.app.card_words import METHODS, PIPELINES, TASKS, hub_name, shown_base
 from freehold.app.markdown import code, escape, table
+from freehold.tasks.registry import kinds, task_of
 
 if TYPE_CHECKING:
     from freehold.evaluate.summary import Summary
@@ -91,15 +92,15 @@ def what_it_is(known: Known) -> list[str]:
         "",
         f"- Task: {version.task}",
     ]
-    if version.labels:
+    if labels := _labels(version):
         kind = "Tags" if version.task == "token-classification" else "Labels"
-        lines.append(f"- {kind}: {len(version.labels)}")
+        lines.append(f"- {kind}: {len(labels)}")
     if (length := known.checkpoint.get("max_length")) is not None:
         lines.append(f"- Reads {length} tokens at a time")
     if known.counts:
         lines += ["", *_counted(known.counts, version.task)]
-    elif version.labels:
-        lines += ["", f"{_some(version.labels)}. How often each was learnt from is not recorded."]
+    elif labels:
+        lines += ["", f"{_some(labels)}. How often each was learnt from is not recorded."]
     return lines
 
 
@@ -146,6 +147,14 @@ def _counted(counts: Mapping[str, int], task: str) -> list[str]:
         f"half of the labels at most {median:,.0f}.",
         f"The most have {most}; the fewest {least}.",
     ]
+
+
+def _labels(version: Version) -> tuple[str, ...]:
+    """None where what is called a label only names a number, or the ends of an answer."""
+    if version.task not in kinds():
+        return ()
+    named = {role.cell for role in task_of(version.task).roles if role.target}
+    return version.labels if named & {"label", "labels", "tags"} else ()
 
 
 def _some(labels: tuple[str, ...]) -> str:

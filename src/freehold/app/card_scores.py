@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from freehold.app.card_making import SOME, Known, dev_name
 from freehold.app.markdown import code, escape, table
+from freehold.tasks.registry import kinds, task_of
 
 if TYPE_CHECKING:
     from freehold.evaluate.summary import LabelFigures, Summary
@@ -174,7 +176,7 @@ def _reading(known: Known) -> str:
     length = known.checkpoint.get("max_length")
     if length is None:
         return ""
-    if known.version.task in ("token-classification", "question-answering"):
+    if known.version.task in kinds() and task_of(known.version.task).windows:
         return f"Longer texts than {length} tokens are read in windows, at most 32 of them."
     return f"It reads the first {length} tokens of a text; what comes after is cut off."
 
@@ -207,11 +209,6 @@ def _block(text: str) -> list[str]:
 
 
 def _request(task: str) -> str:
-    from freehold.tasks.registry import task_of
-
-    roles = {role.name for role in task_of(task).asked}
-    if "question" in roles:
-        return '{"inputs": {"question": "…", "context": "…"}}'
-    if {"text_a", "text_b"} <= roles and task != "sentence-embedding":
-        return '{"inputs": {"text": "…", "text_pair": "…"}}'
-    return '{"inputs": "…"}'
+    """A body that the task takes, as it stands between two apostrophes of a shell."""
+    inputs, _ = task_of(task).wire.examples[0]
+    return json.dumps({"inputs": inputs}, ensure_ascii=False).replace("'", "'\\''")
