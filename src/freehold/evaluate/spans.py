@@ -14,11 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OUTSIDE", "Spans", "entity_type", "find_spans"]
+from freehold.tasks.bio import OUTSIDE, parts
 
-OUTSIDE = "O"
-_PREFIXES = ("B", "I", "E", "S")  # BIO, and the end and single marks of BIOES
-_UNTYPED = "_"  # the type of a bare "B" or "I", as seqeval names it
+__all__ = ["IntArray", "Spans", "entity_type", "find_spans"]
 
 IntArray = NDArray[np.int64]
 
@@ -38,17 +36,7 @@ class Spans:
 
 def entity_type(tag: str) -> str | None:
     """The type a tag names: "PER" for "B-PER", None for "O", itself for a tag without a prefix."""
-    return _parts(tag)[1]
-
-
-def _parts(tag: str) -> tuple[str, str | None]:
-    """Prefix and type of a tag; a word of an unprefixed tag counts as inside its entity."""
-    if tag == OUTSIDE:
-        return OUTSIDE, None
-    prefix, dash, kind = tag.partition("-")
-    if prefix not in _PREFIXES:
-        return "I", tag
-    return prefix, kind if dash and kind else _UNTYPED
+    return parts(tag)[1] or None
 
 
 def find_spans(
@@ -59,10 +47,10 @@ def find_spans(
     `sentences` (words,) holds each word's sentence, in ascending order; `types` the entity types by
     index, at least those of the tags that occur.
     """
-    parts = [_parts(name) for name in names]
+    known = [parts(name) for name in names]
     index = {kind: position for position, kind in enumerate(types)}
-    prefix = np.array([p for p, _ in parts])[tags]
-    kind = np.array([index.get(k, -1) if k else -1 for _, k in parts], dtype=np.int64)[tags]
+    prefix = np.array([p for p, _ in known])[tags]
+    kind = np.array([index.get(k, -1) if k else -1 for _, k in known], dtype=np.int64)[tags]
     inside = prefix != OUTSIDE
     # a word goes on with the entity before it unless one of these breaks it
     goes_on = np.zeros(len(tags), dtype=bool)

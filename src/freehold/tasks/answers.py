@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freehold.tasks.bio import OUTSIDE, parts
+
 __all__ = [
     "Entity",
     "LabelsAnswer",
@@ -21,10 +23,6 @@ __all__ = [
     "entities_of",
     "softmax",
 ]
-
-_OUTSIDE = "O"
-_PREFIXES = ("B", "I", "E", "S")  # BIO, and the end and single marks of BIOES
-_UNTYPED = "_"  # the type of a bare "B" or "I", as seqeval names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +163,12 @@ def entities_of(words: Sequence[TaggedWord], text: str) -> tuple[Entity, ...]:
     same as evaluation counts by: I-X goes on with an X before it, and begins one where there is
     none."""
     groups: list[list[TaggedWord]] = []
-    before, kind_before = _OUTSIDE, ""
+    before, kind_before = OUTSIDE, ""
     for word in words:
-        prefix, kind = _parts(word.tag)
+        prefix, kind = parts(word.tag)
         goes_on = kind == kind_before and prefix not in ("B", "S") and before not in ("E", "S")
-        if prefix != _OUTSIDE:
-            if goes_on and before != _OUTSIDE:
+        if prefix != OUTSIDE:
+            if goes_on and before != OUTSIDE:
                 groups[-1].append(word)
             else:
                 groups.append([word])
@@ -181,14 +179,4 @@ def entities_of(words: Sequence[TaggedWord], text: str) -> tuple[Entity, ...]:
 def _entity(group: Sequence[TaggedWord], text: str) -> Entity:
     start, end = group[0].start, group[-1].end
     score = sum(word.score for word in group) / len(group)
-    return Entity(_parts(group[0].tag)[1], score, text[start:end], start, end)
-
-
-def _parts(tag: str) -> tuple[str, str]:
-    """Prefix and type; a word of an unprefixed tag counts as inside its entity."""
-    if tag == _OUTSIDE:
-        return _OUTSIDE, ""
-    prefix, dash, kind = tag.partition("-")
-    if prefix not in _PREFIXES:
-        return "I", tag
-    return prefix, kind if dash and kind else _UNTYPED
+    return Entity(parts(group[0].tag)[1], score, text[start:end], start, end)

@@ -15,15 +15,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OUTSIDE", "best_tags", "entities", "is_iob1", "is_tag", "to_bio"]
+__all__ = ["OUTSIDE", "best_tags", "entities", "is_iob1", "is_tag", "parts", "to_bio"]
 
 OUTSIDE = "O"
 _TAG = re.compile(r"O|[BI]-\S+")
+_PREFIXES = ("B", "I", "E", "S")  # BIO, and the end and single marks of BIOES
+_UNTYPED = "_"  # the type of a bare "B" or "I", as seqeval names it
 
 
 def is_tag(tag: str) -> bool:
     """Whether `tag` is "O", "B-X" or "I-X"."""
     return _TAG.fullmatch(tag) is not None
+
+
+def parts(tag: str) -> tuple[str, str]:
+    """Prefix and type of any tag; "O" has none, and one without a prefix counts as inside."""
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
+    prefix, dash, kind = tag.partition("-")
+    if prefix not in _PREFIXES:
+        return "I", tag
+    return prefix, kind if dash and kind else _UNTYPED
 
 
 def is_iob1(sentences: Sequence[Sequence[str]]) -> bool:
