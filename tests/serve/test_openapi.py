@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import TypedDict
 
 import pytest
 import schemathesis
@@ -15,6 +16,7 @@ from serving import SETTINGS, FakeEngine, FakeMeta, NoGate, client, serving, tin
 from freehold.serve.openapi import document
 from freehold.serve.server import ServerThread
 from freehold.tasks.registry import kinds, task_of
+from freehold.tasks.shapes import Wire
 
 described = document(SETTINGS, {})
 schema = schemathesis.openapi.from_dict(described)
@@ -136,3 +138,20 @@ def test_the_document_names_every_path(server: ServerThread) -> None:
     assert answer["responses"].keys() >= {"200", "401", "404", "409", "413", "422", "429", "503"}
     for status in ("429", "503"):
         assert "Retry-After" in answer["responses"][status]["headers"]
+
+
+def test_types_of_one_name_in_two_tasks_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Part(TypedDict):
+        elsewhere: int
+
+    task = task_of("regression")
+    other = Wire(one=str, answers=(list[Part],), examples=(("a", [{"elsewhere": 1}]),))
+    monkeypatch.setattr(type(task), "wire", other)
+    components = document(SETTINGS, {})["components"]
+    for name, answer in (
+        ("RegressionAnswer", [{"elsewhere": 1}]),
+        ("QuestionAnsweringAnswer", task_of("question-answering").wire.examples[0][1]),
+    ):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": components}
+        Draft202012Validator(schema).validate(answer)
+        assert not Draft202012Validator(schema).is_valid([{"x": "y"}])

@@ -220,12 +220,14 @@ def _examples(tasks: list[Task]) -> dict[str, Any]:
 def _task_schemas(tasks: list[Task], max_inputs: int) -> dict[str, Any]:
     """XRequest and XAnswer of each task, the types they are made of, and Request and Answer, which
     are any of them."""
-    kinds = [kind for task in tasks for kind in _types(task)]
-    _, parts = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
+    types = [kind for task in tasks for kind in _types(task)]
+    # All at once: of two types of one name each then gets a longer one.
+    found, parts = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    known = dict(zip(types, found, strict=True))
     schemas: dict[str, Any] = {}
     for task in tasks:
-        schemas[f"{_name(task)}Request"] = _request(task, max_inputs)
-        schemas[f"{_name(task)}Answer"] = _any([_schema(kind) for kind in task.wire.answers])
+        schemas[f"{_name(task)}Request"] = _request(task, max_inputs, known)
+        schemas[f"{_name(task)}Answer"] = _any([known[kind] for kind in task.wire.answers])
     for end in ("Request", "Answer"):
         schemas[end] = _any([{"$ref": _REFERENCE.format(name=_name(t) + end)} for t in tasks])
     return schemas | parts
@@ -236,11 +238,11 @@ def _types(task: Task) -> list[Any]:
     return [wire.one, *([wire.whole] if wire.whole else []), *wire.answers, task.parameters]
 
 
-def _request(task: Task, max_inputs: int) -> dict[str, Any]:
-    one = _schema(task.wire.one)
+def _request(task: Task, max_inputs: int, known: Mapping[Any, Any]) -> dict[str, Any]:
+    one = known[task.wire.one]
     several = {"type": "array", "minItems": 1, "maxItems": max_inputs, "items": one}
-    whole = [_schema(task.wire.whole)] if task.wire.whole else []
-    parameters = _schema(task.parameters)
+    whole = [known[task.wire.whole]] if task.wire.whole else []
+    parameters = known[task.parameters]
     properties = {
         "inputs": _any([one, several, *whole]),
         "parameters": _any([parameters, {"type": "null"}]),
@@ -255,11 +257,6 @@ def _request(task: Task, max_inputs: int) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": properties | beside,
     }
-
-
-def _schema(kind: Any) -> dict[str, Any]:
-    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REFERENCE)
-    return schema
 
 
 def _any(schemas: list[dict[str, Any]]) -> dict[str, Any]:

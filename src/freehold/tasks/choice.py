@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from freehold.tasks.answers import TextAnswer, softmax
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
-from freehold.tasks.shapes import LabelScore
+from freehold.tasks.shapes import LabelScore, TopK
 from freehold.tasks.tokenise import Encoded
 from freehold.tasks.types import Dataset
 
@@ -19,10 +19,7 @@ __all__ = ["Choice", "LabelParameters", "mean_loss"]
 
 
 class LabelParameters(Parameters):
-    top_k: Annotated[
-        Annotated[int, Meta(ge=1)] | None,
-        Meta(description="the likeliest labels only; all if left out"),
-    ] = None
+    top_k: TopK = None
     function_to_apply: Annotated[
         Literal["softmax"] | None,
         Meta(description="softmax only: scores are calibrated probabilities"),

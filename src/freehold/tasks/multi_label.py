@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from freehold.tasks.answers import LabelsAnswer
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
 from freehold.tasks.roles import LABELS, TEXT
-from freehold.tasks.shapes import LabelScore
+from freehold.tasks.shapes import LabelScore, TopK
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import Dataset, LabelsExample
 
@@ -23,10 +23,7 @@ _FEW = 5  # examples of a label in dev below which its own threshold would be a 
 
 
 class LabelsParameters(Parameters):
-    top_k: Annotated[
-        Annotated[int, Meta(ge=1)] | None,
-        Meta(description="the likeliest labels only; all if left out"),
-    ] = None
+    top_k: TopK = None
     function_to_apply: Annotated[
         Literal["sigmoid"] | None,
         Meta(description="sigmoid only: each label has its own probability"),

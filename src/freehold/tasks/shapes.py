@@ -6,13 +6,14 @@ import functools
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import msgspec
+from msgspec import Meta
 
 from freehold.errors import InputError
 
-__all__ = ["TEXTS", "LabelScore", "Wire", "read", "said"]
+__all__ = ["TEXTS", "LabelScore", "TopK", "Wire", "read", "said"]
 
 _WORDS = {
     "str": "a text",
@@ -46,6 +47,12 @@ class Wire:
             json.dumps({"inputs": inputs}, ensure_ascii=False) for inputs, _ in self.examples
         )
         return f"Send {first} or a list of such inputs{''.join(f', or {one}' for one in others)}."
+
+
+TopK = Annotated[
+    Annotated[int, Meta(ge=1)] | None,
+    Meta(description="the likeliest labels only; all if left out"),
+]
 
 
 class LabelScore(TypedDict):
