@@ -270,6 +270,7 @@ def test_its_card_says_what_it_scores_and_how_to_ask_it(case: Case) -> None:
     found = run_verb(case.project, "card", "shop@1")
     score = case.task.score_name
     low, high = case.trained["metrics"]["intervals"][score]
+    assert low <= case.trained["metrics"][score] <= high
     assert f" (95 % interval {low:.4f} to {high:.4f}) on 80 examples" in found["markdown"]
     assert found["metadata"]["metrics"] == [score]
     asked, _ = case.task.wire.examples[0]

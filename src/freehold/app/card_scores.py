@@ -44,7 +44,8 @@ def what_it_scores(known: Known) -> list[str]:
         (figure.replace("_", " "), f"{number:.4f}", _ends(known.summary.intervals.get(figure)))
         for figure, number in known.summary.metrics.items()
     ]
-    lines += ["", *table(("figure", "on dev", "95 % interval"), rows)]
+    lines += ["", f"{_as_evaluated(known.version)}:", ""]
+    lines += table(("figure", "on dev", "95 % interval"), rows)
     return lines + _by_label(known.summary)
 
 
@@ -179,6 +180,12 @@ def _reading(known: Known) -> str:
     if known.version.task in kinds() and task_of(known.version.task).windows:
         return f"Longer texts than {length} tokens are read in windows, at most 32 of them."
     return f"It reads the first {length} tokens of a text; what comes after is cut off."
+
+
+def _as_evaluated(version: Version) -> str:
+    """What the table has, which need not be what epochs were chosen by."""
+    tuned = [n for n in ("thresholds", "no_answer") if version.settings.get(n) is not None]
+    return "With what is tuned, on one half of dev for the other" if tuned else "In full"
 
 
 def _tuned(version: Version) -> list[str]:

@@ -99,7 +99,7 @@ def register(
         metrics={
             result.score_name: result.score,
             "n": len(dev_data),
-            "intervals": summary.intervals,
+            "intervals": {result.score_name: summary.chosen},
             "settings": settings_of(result, dev_data, answers),
             "examples_per_second": result.examples_per_second,
             "epochs": result.epochs,

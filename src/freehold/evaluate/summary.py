@@ -34,10 +34,15 @@ class LabelFigures:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Figures are fractions, or what the task's own are; intervals are of 95 %."""
+    """Figures are fractions, or what the task's own are; intervals are of 95 %.
+
+    `chosen` is that of the score by which epochs were chosen, which knows of nothing tuned yet;
+    `intervals` are those of `metrics`.
+    """
 
     data: str  # the file's name
     n: int  # examples
+    chosen: Interval
     metrics: Mapping[str, float]
     intervals: Mapping[str, Interval]
     labels: Sequence[LabelFigures] = ()
@@ -64,15 +69,19 @@ def summarise(
         for row in table.rows
     ]
     found = {name: intervals.metrics[name] for name in metrics}
-    return Summary(dataset.path.name, len(dataset), metrics, found, rows)
+    chosen = found[task_of(dataset.task).score_name]
+    return Summary(dataset.path.name, len(dataset), chosen, metrics, found, rows)
 
 
 def _figures(
     dataset: Dataset, logits: Sequence[Logits], labels: Sequence[str], seed: int
 ) -> Summary:
-    found = evaluate_figures(dataset, logits, labels, settings=None, seed=seed)
+    plain = evaluate_figures(dataset, logits, labels, settings={}, seed=seed)
+    tuned = task_of(dataset.task).tune(dataset.examples, logits, labels)
+    found = evaluate_figures(dataset, logits, labels, settings=None, seed=seed) if tuned else plain
     rows = [
         LabelFigures(row["label"], row["precision"], row["recall"], row["f1"], row["support"])
         for row in found.table
     ]
-    return Summary(found.data, found.n, found.metrics, found.intervals, rows)
+    chosen = plain.intervals[plain.score_name]
+    return Summary(found.data, found.n, chosen, found.metrics, found.intervals, rows)
