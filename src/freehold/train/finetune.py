@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from freehold.clock import SystemClock
 from freehold.errors import TrainError
 from freehold.tasks.base import Logits, Score
 from freehold.tasks.types import Dataset
-from freehold.train import checkpoint, hardware
+from freehold.train import hardware
 from freehold.train.encoders import EncoderFiles, find
 from freehold.train.loop import Loop
 from freehold.train.objective import Objective
@@ -19,6 +19,7 @@ from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run, prepare
 from freehold.train.stopping import Stop, stoppable
+from freehold.train.team import LostError, Share, Team
 
 __all__ = ["FitResult", "fit", "require_usable"]
 
@@ -57,6 +58,7 @@ def fit(
     labels: Sequence[str] = (),
     unlabelled: Sequence[Any] = (),
     prepared: Callable[[Run, Callable[[], bool]], None] | None = None,
+    team: Team | None = None,
 ) -> FitResult:
     """Fine-tune the recipe's encoder on `train`; the epoch that does best on `dev` ends in `out`.
 
@@ -67,10 +69,12 @@ def fit(
     loss; `files` take the place of the encoder that the recipe's `base` names; `labels` and
     `unlabelled` are as in `prepare`. A method whose objective needs the run itself sets it in
     `prepared(run, stopping)`, which is called before the first step, and before a stopped run is
-    restored.
+    restored. With a `team`, several processes that call this alike train together; the first one
+    looks at dev and writes, and its result is the run's.
 
     Raises TrainError (data or encoder that cannot be used, a loss that is no number, nothing to
-    resume), IntegrityError, MissingDependencyError, StoreError (disk).
+    resume, a process of the team that is gone), IntegrityError, MissingDependencyError,
+    StoreError (disk).
     """
     clock = SystemClock()
     started, earlier = clock.monotonic(), 0.0
@@ -91,15 +95,21 @@ def fit(
         )
         if prepared is not None:
             prepared(run, stop)
+        run.keeps = team is None or team.rank == 0
         if resume:
             run.restore()
             earlier = run.position.seconds
         else:
-            run.forget()
-            checkpoint.remove(out)
+            run.begin()
+        share = None if team is None else Share(run, team, stop)
+        if share is not None:
+            run.job = replace(run.job, objective=share)
         try:
-            finished = _train(run, stop, on_progress)
-            logits = run.best_answers() if finished else None
+            finished = _train(run, stop, on_progress, share)
+            logits = run.best_answers() if finished and run.keeps else None
+        except LostError:  # the last step was a whole one
+            run.save()
+            raise
         except BaseException:  # a loss that is no number, a second Ctrl-C: what was learnt stays
             run.keep_best(run.best.score)
             raise
@@ -129,7 +139,9 @@ def fit(
     )
 
 
-def _train(run: Run, stop: Stop, on_progress: Callable[[Progress], None] | None) -> bool:
+def _train(
+    run: Run, stop: Stop, on_progress: Callable[[Progress], None] | None, share: Share | None
+) -> bool:
     """Whether the loop came to its end."""
 
     def evaluate() -> Score | None:
@@ -150,9 +162,9 @@ def _train(run: Run, stop: Stop, on_progress: Callable[[Progress], None] | None)
         run.optimizer,
         run.position,
         run.best,
-        evaluate=evaluate,
+        evaluate=evaluate if share is None else lambda: share.look(evaluate),
         save=run.save,
-        stopping=stop,
+        stopping=stop if share is None else share.stopping,
         on_progress=tell,
     )
     return loop.run()

@@ -63,6 +63,7 @@ class Run:
     best: Best = field(default_factory=Best)
     # What has to be done before dev is looked at, such as fitting a head in one go.
     before_look: Callable[[], None] = lambda: None
+    keeps: bool = True  # whether this process writes; of a team only the first does
 
     def answers(self, *, go_on: Callable[[], bool] = lambda: True) -> list[Logits] | None:
         """Logits of dev by the weights of this moment; None if `go_on` said no in between."""
@@ -89,7 +90,7 @@ class Run:
 
     def keep_best(self, score: float) -> None:
         """Write the best epoch's weights as a checkpoint; nothing if no epoch has ended."""
-        if self.best.epoch:
+        if self.keeps and self.best.epoch:
             name = embedding_name(self.job.module)
             weights = dict(self.best.weights)
             if self.lora_scale:
@@ -101,6 +102,8 @@ class Run:
 
     def save(self) -> None:
         """Write down everything that going on later takes, and the best so far."""
+        if not self.keeps:
+            return
         self.keep_best(self.best.score)
         file = state.path_of(self.out)
         state.write(file, self.job.module, self.optimizer, self.position, self.best, self.identity)
@@ -112,7 +115,14 @@ class Run:
 
     def forget(self) -> None:
         """Remove the state of a stopped run."""
-        state.path_of(self.out).unlink(missing_ok=True)
+        if self.keeps:
+            state.path_of(self.out).unlink(missing_ok=True)
+
+    def begin(self) -> None:
+        """Remove what an earlier run left."""
+        self.forget()
+        if self.keeps:
+            checkpoint.remove(self.out)
 
 
 def prepare(

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from freehold.train.batches import IGNORED
 
-__all__ = ["Head", "cross_entropy", "head_of", "hidden_size", "mean_of", "new_layer"]
+__all__ = [
+    "Head",
+    "balanced",
+    "cross_entropy",
+    "head_of",
+    "hidden_size",
+    "mean_of",
+    "new_layer",
+    "weighed",
+]
 
 SPREAD = 0.02  # BERT's own initial spread
 
@@ -23,6 +32,9 @@ class Head(torch.nn.Module):
     labels, so that they can be weighted and smoothed."""
 
     labelled: ClassVar[bool] = False
+
+    # Whether the loss compares the examples of a batch with each other, so that it is no mean.
+    compares = False
 
     def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
         super().__init__()
@@ -51,6 +63,12 @@ class Head(torch.nn.Module):
         smoothing: float,
     ) -> torch.Tensor:
         """The mean over the batch, a scalar in float32."""
+
+    @staticmethod
+    def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:
+        """What the mean of `loss` divides by, here the number of texts: the mean of two batches
+        together is their means weighted by it."""
+        return len(targets)
 
     @staticmethod
     def balance(targets: Sequence[NDArray[Any]], labels: int) -> torch.Tensor | None:
@@ -105,6 +123,13 @@ def cross_entropy(
     return torch.nn.functional.cross_entropy(
         logits.float(), targets, weight, ignore_index=IGNORED, label_smoothing=smoothing
     )
+
+
+def weighed(targets: torch.Tensor, weight: torch.Tensor | None) -> float:
+    """What the mean of `cross_entropy` divides by: how many targets are not IGNORED, or the sum of
+    their labels' weights."""
+    kept = targets[targets != IGNORED]
+    return len(kept) if weight is None else float(weight[kept].sum())
 
 
 def balanced(targets: Sequence[NDArray[np.int64]], labels: int) -> torch.Tensor:

@@ -15,6 +15,7 @@ from freehold.train.heads.base import (
     hidden_size,
     mean_of,
     new_layer,
+    weighed,
 )
 
 __all__ = ["HEAD", "LabelHead"]
@@ -42,6 +43,10 @@ class LabelHead(Head):
         smoothing: float,
     ) -> torch.Tensor:
         return cross_entropy(logits, targets, weight=weight, smoothing=smoothing)
+
+    @staticmethod
+    def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:
+        return weighed(targets, weight)
 
     @staticmethod
     def balance(targets: Sequence[NDArray[Any]], labels: int) -> torch.Tensor | None:

@@ -42,6 +42,10 @@ class LabelsHead(LabelHead):
         return found.sum(1).mean()
 
     @staticmethod
+    def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:
+        return len(targets)
+
+    @staticmethod
     def balance(targets: Sequence[NDArray[Any]], labels: int) -> torch.Tensor | None:
         """Absent over present of each label, at most 20."""
         present = np.stack(targets).sum(0)

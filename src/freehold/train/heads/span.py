@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from freehold.train.heads.base import weighed
 from freehold.train.heads.tags import TagsHead
 
 __all__ = ["HEAD", "SpanHead"]
@@ -35,6 +36,10 @@ class SpanHead(TagsHead):
             targets.flatten(),
             label_smoothing=0.0,  # would ask for some chance at padded places
         )
+
+    @staticmethod
+    def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:
+        return weighed(targets, None)  # starts and ends
 
 
 HEAD = SpanHead

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from freehold.train.heads.base import Head, balanced, cross_entropy, hidden_size, new_layer
+from freehold.train.heads.base import Head, balanced, cross_entropy, hidden_size, new_layer, weighed
 
 __all__ = ["HEAD", "TagsHead"]
 
@@ -37,6 +37,10 @@ class TagsHead(Head):
         return cross_entropy(
             logits.flatten(0, 1), targets.flatten(), weight=weight, smoothing=smoothing
         )
+
+    @staticmethod
+    def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:
+        return weighed(targets, weight)
 
     @staticmethod
     def balance(targets: Sequence[NDArray[Any]], labels: int) -> torch.Tensor | None:

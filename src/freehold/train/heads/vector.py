@@ -14,6 +14,8 @@ SCALE = 20.0  # of cosines in the loss, as in sentence-transformers
 class VectorHead(Head):
     """-> (batch, width); two neighbouring rows are a pair, targets (batch / 2,) how alike it is."""
 
+    compares = True
+
     def answer(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         return torch.nn.functional.normalize(mean_of(hidden, mask).float(), dim=-1)
 
