@@ -80,3 +80,19 @@ def test_few_shot_is_refused_for_tags(project: Path, tmp_path: Path) -> None:
         "--dev", str(tagged), "--from", "shop@1", code=1,
     )  # fmt: skip
     assert "one label a text" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--workers", "2"), 2, "--workers is for --runner ray"),
+        (("--runner", "ray", "--workers", "0"), 2, "0 is not in the range"),
+        (("--runner", "ray", "--few-shot"), 1, "Few-shot learning compares all texts of a batch"),
+    ],
+)
+def test_what_workers_cannot_do_is_a_sentence(
+    project: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = CliRunner().invoke(main, ["train", *words, "--project", str(project)])
+    assert done.exit_code == code
+    assert said in " ".join(done.output.split())

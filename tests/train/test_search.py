@@ -169,6 +169,26 @@ def test_a_trial_that_holds_half_a_machine_is_charged_half(bench: Bench) -> None
     assert (trial.seconds, trial.cost) == (5.0, Decimal("0.05"))
 
 
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_of_equal_trials_the_first_is_the_best_whichever_ended_first(
+    bench: Bench, first_to_end: int
+) -> None:
+    conductor = bench.conductor(Budget(trials=3))
+    specs = [spec for _ in range(3) if (spec := conductor.begin(share=1 / 3)) is not None]
+    order = [first_to_end, 1 - first_to_end, 2]
+    for number in order:
+        folder = specs[number].folder
+        folder.mkdir(parents=True)
+        (folder / "freehold.json").touch()
+        score = 0.5 if number == 2 else 0.75
+        conductor.end(number, Ended({"score": score}, 1.0, interrupted=False))
+        assert (conductor.folder_of(conductor.best or 0) / "freehold.json").exists()
+    assert conductor.best == 0
+    assert [folder.name for folder in bench.folder.iterdir()] == ["trial-0"]
+    again = bench.conductor(Budget(trials=3))  # read back
+    assert again.best == 0
+
+
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
 def test_hopeless_trials_are_given_up(bench: Bench, pruner: str) -> None:
     bench.run(bench.conductor(Budget(trials=30), pruner=pruner))

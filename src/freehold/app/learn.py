@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from freehold.app import App
 from freehold.app.track import tracking
 from freehold.app.versions import encoder_files, parent_of, register
-from freehold.errors import ConflictError, DataError, NotFoundError
+from freehold.errors import ConflictError, DataError, NotFoundError, TrainError
 from freehold.registry import Version
 from freehold.store.files import replacing
 
@@ -74,15 +75,14 @@ def train(
     model: str,
     method: str = "fine-tune",
     few_shot: bool = False,
+    workers: int = 0,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
     """Fine-tune, calibrate on dev, register a candidate with its lineage and its measured cost;
-    with `few_shot` by contrast and a head fitted after it."""
-    from freehold.train.fewshot.fewshot import fit_few
-    from freehold.train.finetune import fit
-
+    with `few_shot` by contrast and a head fitted after it, with `workers` by so many on Ray."""
     require_common_labels(train_data, dev_data)
+    fit = _fit(app, few_shot=few_shot, workers=workers)
     run = app.project.state / "runs" / model
     with (
         alone(run),
@@ -96,7 +96,7 @@ def train(
             parent=parent_of(recipe.base),
         ) as tracked,
     ):
-        result = (fit_few if few_shot else fit)(
+        result = fit(
             train_data,
             dev_data,
             recipe,
@@ -116,11 +116,35 @@ def train(
             train_data=train_data,
             dev_data=dev_data,
             recipe=recipe,
+            lineage={"workers": workers} if workers else None,
         )
         tracked.registered(version)
         if not result.interrupted:
             shutil.rmtree(run, ignore_errors=True)
     return Trained(version, result, run)
+
+
+def _fit(app: App, *, few_shot: bool, workers: int) -> Callable[..., FitResult]:
+    """The way to train: in this process, or on Ray. Few-shot batches are drawn by label and
+    compared as a whole, so they are not shared between workers."""
+    if few_shot and workers:
+        raise TrainError(
+            "Few-shot learning compares all texts of a batch with each other, so batches cannot be "
+            "shared between workers.",
+            hint="Leave out --runner, or --few-shot.",
+        )
+    if few_shot:
+        from freehold.train.fewshot.fewshot import fit_few
+
+        return fit_few
+    if workers:
+        from freehold.train.parallel import fit_on_ray
+
+        address = app.project.train.ray_address
+        return functools.partial(fit_on_ray, workers=workers, address=address)
+    from freehold.train.finetune import fit
+
+    return fit
 
 
 def evaluate(app: App, version: Version, data: Dataset, *, seed: int = 0) -> Evaluation | Figures:

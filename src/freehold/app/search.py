@@ -213,9 +213,9 @@ def _run(
     watch: _Watch,
 ) -> bool:
     """Run trials until the budget ends; whether it was stopped before that."""
-    from freehold.train.runner_ray import run_on_ray
     from freehold.train.search.conduct import Conductor
     from freehold.train.search.local import run_here
+    from freehold.train.search.parallel import run_on_ray
     from freehold.train.stopping import stoppable
 
     with stoppable(None) as stop:

@@ -107,6 +107,8 @@ def command(
             runner=runner,
             workers=workers,
         )
+        if runner == "ray":
+            output.remark("Ray is being started or joined, which takes a moment")
         with _bar(output) as (on_change, on_progress):
             found = search(
                 app,

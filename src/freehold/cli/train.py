@@ -10,6 +10,8 @@ import click
 
 from freehold.cli.common import Output, columns, project_of, verb
 
+WORKERS = 2  # on Ray
+
 
 @click.command("train")
 @click.option("--data", "train_file", type=click.Path(path_type=Path), help="Labelled texts.")
@@ -57,6 +59,12 @@ from freehold.cli.common import Output, columns, project_of, verb
 @click.option("--threads", type=click.IntRange(min=1))
 @click.option("--seed", type=int)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@click.option("--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Workers that share each batch, with --runner ray: 2 by default (docs/runner.md).",
+)
 @columns
 @verb
 def command(
@@ -66,6 +74,8 @@ def command(
     name: str | None,
     task: str | None,
     resume: bool,
+    runner: str,
+    workers: int | None,
     source: str | None,
     few_shot: bool,
     shots: int | None,
@@ -76,6 +86,8 @@ def command(
     """Fine-tune on labelled texts; the best epoch by dev score becomes a new version."""
     if source is not None and knobs["base"] is not None:
         raise click.UsageError("--from names the encoder to start from; leave out --base.")
+    if workers is not None and runner == "local":
+        raise click.UsageError("--workers is for --runner ray.")
     from freehold.app import open_app
     from freehold.app.learn import recipe_of, train
     from freehold.cli.progress import training_bar
@@ -104,6 +116,8 @@ def command(
         if recipe.adversarial == "rdrop" and not recipe.encoder_dropout:
             output.remark("rdrop compares passes with dropout: 0.1 of it is set inside the encoder")
         hardened = recipe.adversarial != "none" or recipe.augment > 0
+        if runner == "ray":
+            output.remark("Ray is being started or joined, which takes a moment")
         with training_bar(output.err) as bar:
             trained = train(
                 app,
@@ -113,6 +127,7 @@ def command(
                 model=name or project.model,
                 method=_method(source=source, few_shot=few_shot, hardened=hardened),
                 few_shot=few_shot,
+                workers=0 if runner == "local" else workers or WORKERS,
                 resume=resume,
                 on_progress=bar,
             )

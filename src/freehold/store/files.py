@@ -10,7 +10,7 @@ from pathlib import Path
 
 from freehold.errors import StoreError
 
-__all__ = ["replacing", "write_bytes", "write_text"]
+__all__ = ["remove", "replacing", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -33,6 +33,16 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if beside is not None:
             beside.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove the file, if it is there, and what a process left beside it that was killed while
+    `replacing` it. Nobody may be replacing it now."""
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        for beside in path.parent.iterdir():
+            if beside.name.startswith(f".{path.name}-"):
+                beside.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from freehold.errors import TrainError
+from freehold.store import files as disk
 from freehold.tasks.base import Logits, Score
 from freehold.tasks.types import Dataset
 from freehold.train import checkpoint, state
@@ -116,7 +117,7 @@ class Run:
     def forget(self) -> None:
         """Remove the state of a stopped run."""
         if self.keeps:
-            state.path_of(self.out).unlink(missing_ok=True)
+            disk.remove(state.path_of(self.out))
 
     def begin(self) -> None:
         """Remove what an earlier run left."""

@@ -1,8 +1,9 @@
-"""Trials of a search in parallel on Ray: the only file that knows Ray.
+"""Ray started, talked with, and left without a trace: the only file that imports it.
 
-Each worker is an actor with two threads: one trains, the other answers the driver, which asks every
-worker in turn for its news. After each epoch a trial waits for the driver's word, so that hopeless
-trials end where they would end in one process.
+A worker is an actor with two threads. One does the work; the other keeps up a talk with the driver,
+who hears how far the work is and answers whether it should end. A worker that is gone breaks the
+talk off, and so is noticed. `freehold.train.parallel` trains so, `freehold.train.search.parallel`
+searches.
 """
 
 from __future__ import annotations
@@ -12,77 +13,131 @@ import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import freehold
 from freehold.errors import FreeholdError, MissingDependencyError, TrainError
 from freehold.train.progress import Progress
-from freehold.train.search.conduct import Conductor
-from freehold.train.search.trial import Ended, Material, Spec, run_trial
-from freehold.train.stopping import Stop
 
-__all__ = ["run_on_ray", "started"]
+__all__ = ["Failed", "Talks", "Worker", "actor_of", "cores_each", "here", "started"]
 
-OBJECT_STORE = 100 << 20  # bytes; what is passed is token ids and scores
-POLL = 0.05  # seconds between two rounds of asking for news
+OBJECT_STORE = 100 << 20  # bytes; what is passed is texts, token ids and scores
+ANSWER = 0.2  # seconds that a worker waits for something to tell
+# Ray prints of lost workers on stdout, which holds our document; what is wrong is said by us.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+}
+
+T = TypeVar("T")
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
+class Failed:
     """An error as a value: exceptions with arguments of their own do not survive the way back."""
 
     message: str
     hint: str | None = None
+    lost: bool = False  # a worker is gone: this one, or (as it found) another
 
 
-class _Worker:
-    """Runs trials one after another; `news` is asked from the actor's other thread."""
+class Worker:
+    """What an actor needs for the talk. `work` runs in one thread, `exchange` in another."""
 
-    def __init__(self, material: Material, threads: int) -> None:
-        self._material, self._threads = material, threads
-        self._told: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+    def __init__(self, *, waits: bool) -> None:
+        """Whether the work `waits` for the driver's answer after each dev score."""
+        self._waits = waits
+        self._told: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
         self._answered = threading.Event()
-        self._number, self._stop = -1, False
+        self._stop = False
 
-    def run(self, spec: Spec) -> Ended | _Failed:
-        self._number, self._stop = spec.number, False
-        recipe = replace(spec.recipe, threads=spec.recipe.threads or self._threads)
-        try:
-            return run_trial(
-                self._material,
-                replace(spec, recipe=recipe),
-                on_progress=self._tell,
-                should_stop=lambda: self._stop,
-            )
-        except FreeholdError as error:
-            return _Failed(error.message, error.hint)
-        except Exception as error:  # noqa: BLE001 # any error has to reach the driver
-            return _Failed(f"A worker failed: {type(error).__name__}: {error}")
-
-    def news(self) -> list[Progress]:
-        """What was told since the last time; a score, if any, comes last and waits for `answer`."""
-        found = []
-        while not self._told.empty():
-            found.append(self._told.get())
-        return found
-
-    def answer(self, number: int, *, stop: bool, heard: bool) -> None:
-        """Whether trial `number` should end; one that waits goes on if its score was `heard`."""
-        if number != self._number:  # of the trial before, and late
-            return
+    def exchange(self, *, stop: bool, heard: bool) -> list[Progress | None]:
+        """Take the driver's word: whether to stop, and whether a score was `heard`. Returns what
+        was told since, at the end None; waits a moment if that is nothing."""
         self._stop = stop
         if heard:
             self._answered.set()
+        found: list[Progress | None] = []
+        try:
+            found.append(self._told.get(timeout=ANSWER))
+            while not self._told.empty():
+                found.append(self._told.get())
+        except queue.Empty:
+            pass
+        return found
+
+    def _work(self, work: Callable[[], T]) -> T | Failed:
+        self._stop = False
+        try:
+            return work()
+        except FreeholdError as error:
+            return Failed(error.message, error.hint)
+        except Exception as error:  # noqa: BLE001 # any error has to reach the driver
+            return Failed(f"A worker failed: {type(error).__name__}: {_first_line(error)}")
+        finally:
+            self._told.put(None)
 
     def _tell(self, progress: Progress) -> None:
         self._answered.clear()
         self._told.put(progress)
-        if progress.score is not None:
+        if self._waits and progress.score is not None:
             self._answered.wait()
+
+    def _should_stop(self) -> bool:
+        return self._stop
+
+
+class Talks(Generic[Key]):
+    """The driver's side: the talks with all workers that are at work, each under a key."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._working: dict[Key, tuple[Any, Any]] = {}
+        self._asked: dict[Any, Key] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._working)
+
+    def begin(self, key: Key, worker: Any, work: Any) -> None:
+        """`work` is the reference that the worker's own method gave."""
+        self._working[key] = worker, work
+        self._ask(key, stop=False, heard=False)
+
+    def hear(
+        self, told: Callable[[Key, Progress], None], stopping: Callable[[Key], bool]
+    ) -> list[tuple[Key, Any]]:
+        """Wait a moment for news, pass it on, and answer it with what `stopping` says. Returns the
+        work that ended, with its result or a Failed."""
+        ended = []
+        ready, _ = self._ray.wait(list(self._asked), timeout=ANSWER)
+        for ref in ready:
+            key = self._asked.pop(ref)
+            try:
+                news = self._ray.get(ref)
+                over = None in news
+                for progress in news:
+                    if progress is not None:
+                        told(key, progress)
+                result = self._ray.get(self._working[key][1]) if over else None
+            except self._ray.exceptions.RayError as error:
+                over, result = True, _lost(error)
+            if over:
+                del self._working[key]
+                ended.append((key, result))
+            else:
+                scored = any(one.score is not None for one in news)
+                self._ask(key, stop=stopping(key), heard=scored)
+        return ended
+
+    def _ask(self, key: Key, *, stop: bool, heard: bool) -> None:
+        worker, _ = self._working[key]
+        self._asked[worker.exchange.remote(stop=stop, heard=heard)] = key
 
 
 @contextmanager
@@ -90,13 +145,13 @@ def started(address: str, workers: int) -> Iterator[Any]:
     """Ray, connected to `address` or (where that is empty) started on this machine's cores, and
     left without a trace at the end.
 
-    Raises MissingDependencyError, and TrainError where it cannot be reached or is too small.
+    Raises MissingDependencyError, and TrainError where it cannot be reached or has no room.
     """
+    os.environ |= _QUIET
     try:
         import ray
     except ImportError:
         raise MissingDependencyError("ray", "ray", "The runner ray") from None
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray's sockets are below this folder, and a socket's path has at most some 100 bytes.
     folder = tempfile.mkdtemp(prefix="fh-")
     try:
@@ -104,22 +159,49 @@ def started(address: str, workers: int) -> Iterator[Any]:
             ray.init(**_options(address, workers, folder))
         except Exception as error:
             where = f"Ray at {address}" if address else "A local Ray"
-            first = str(error).strip().partition("\n")[0]
             raise TrainError(
-                f"{where} cannot be used: {first or type(error).__name__}.",
+                f"{where} cannot be used: {_first_line(error) or type(error).__name__}.",
                 hint="See [train] ray_address in freehold.toml.",
             ) from error
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        there = int(resources.get("CPU", 0))
-        if there < workers:
-            raise TrainError(
-                f"Ray has {there} processors, but {workers} workers need one each.",
-                hint="Give a smaller --workers.",
-            )
+        _require_room(ray, workers)
         yield ray
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def actor_of(ray: Any, worker: type[Worker]) -> Any:
+    """The class as an actor of one processor, with a thread for the work and one for the talk."""
+    return ray.remote(num_cpus=1, max_concurrency=2)(worker)
+
+
+def cores_each(workers: int) -> int:
+    """Threads of each worker, where nothing else is said: its part of the cores."""
+    return max(1, (os.cpu_count() or 1) // workers)
+
+
+def here() -> str:
+    """The address of this machine within the cluster."""
+    import ray
+
+    util: Any = ray.util
+    return str(util.get_node_ip_address())
+
+
+def _require_room(ray: Any, workers: int) -> None:
+    there = int(ray.cluster_resources().get("CPU", 0))
+    if there < workers:
+        raise TrainError(
+            f"Ray has {there} processors, but {workers} workers need one each.",
+            hint="Give a smaller --workers.",
+        )
+    free = int(ray.available_resources().get("CPU", 0))
+    if free < workers:
+        raise TrainError(
+            f"Only {free} of Ray's {there} processors are free, but {workers} workers need one "
+            "each.",
+            hint="Wait for what is running there, or give a smaller --workers.",
+        )
 
 
 def _options(address: str, workers: int, folder: str) -> dict[str, Any]:
@@ -141,76 +223,13 @@ def _options(address: str, workers: int, folder: str) -> dict[str, Any]:
     return options
 
 
-def run_on_ray(
-    conductor: Conductor,
-    material: Material,
-    *,
-    workers: int,
-    address: str,
-    stop: Stop,
-    on_progress: Callable[[int, Progress], None],
-) -> None:
-    """Run what the conductor asks for, `workers` trials at a time, until it asks for nothing more.
-
-    Each trial holds (and is charged) its part of a machine. Raises TrainError with a worker's own
-    sentence where it failed.
-    """
-    with started(address, workers) as ray:
-        cores = max(1, (os.cpu_count() or 1) // workers)
-        actor = ray.remote(num_cpus=1, max_concurrency=2)(_Worker)
-        shared = ray.put(material)
-        idle = [actor.remote(shared, cores) for _ in range(workers)]
-        running: dict[Any, tuple[Any, Spec]] = {}
-        while True:
-            while idle and (spec := conductor.begin(share=1 / workers)) is not None:
-                worker = idle.pop()
-                running[worker.run.remote(spec)] = worker, spec
-            if not running:
-                return
-            done, _ = ray.wait(list(running), timeout=POLL)
-            for worker, spec in running.values():
-                _hear(ray, conductor, worker, spec, on_progress)
-            for ref in done:
-                worker, spec = running.pop(ref)
-                idle.append(worker)
-                if not conductor.end(spec.number, _outcome(ray, ref, spec)):
-                    stop.asked = True
+def _lost(error: Exception) -> Failed:
+    return Failed(
+        f"A Ray worker was lost ({type(error).__name__}).",
+        "Memory may have run out: give a smaller --workers.",
+        lost=True,
+    )
 
 
-def _hear(
-    ray: Any,
-    conductor: Conductor,
-    worker: Any,
-    spec: Spec,
-    on_progress: Callable[[int, Progress], None],
-) -> None:
-    news = _got(ray, worker.news.remote())
-    for progress in news:
-        if progress.score is not None:
-            conductor.epoch(spec.number, progress.epoch, progress.score)
-        on_progress(spec.number, progress)
-    heard = any(progress.score is not None for progress in news)
-    worker.answer.remote(spec.number, stop=conductor.stopping(spec.number), heard=heard)
-
-
-def _outcome(ray: Any, ref: Any, spec: Spec) -> Ended:
-    found = _got(ray, ref)
-    if isinstance(found, _Failed):
-        raise TrainError(found.message, hint=found.hint)
-    assert isinstance(found, Ended)
-    if found.facts and not (spec.folder / "freehold.json").exists():
-        raise TrainError(
-            f"The checkpoint of trial {spec.number} was written on another machine.",
-            hint="The project's folder has to be the same on every machine of the cluster.",
-        )
-    return found
-
-
-def _got(ray: Any, ref: Any) -> Any:
-    try:
-        return ray.get(ref)
-    except ray.exceptions.RayError as error:
-        raise TrainError(
-            f"A Ray worker was lost ({type(error).__name__}).",
-            hint="Memory may have run out: give a smaller --workers.",
-        ) from error
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from freehold.train.run import Run
     from freehold.train.state import Position
 
-__all__ = ["LostError", "Share", "Team"]
+__all__ = ["LostError", "Share", "Team", "meeting_place"]
 
 # Others wait for the first while it looks at dev; one that is gone is noticed at once.
 PATIENCE = timedelta(hours=6)
@@ -66,6 +66,13 @@ class Team:
             begin().wait()
         except RuntimeError as error:  # gloo has no other
             raise LostError("Another worker was lost.", hint="Go on with --resume.") from error
+
+
+def meeting_place(host: str, port: int = 0) -> Any:
+    """A store of torch.distributed at an address: without a port a new one, whose `port` the others
+    have to be told; with one that which another process opened."""
+    made: Any = distributed
+    return made.TCPStore(host, port, is_master=not port, wait_for_workers=False)
 
 
 class Share:
