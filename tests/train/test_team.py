@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 from torch import distributed
 
 from freehold.errors import TrainError
-from freehold.tasks.types import Dataset
+from freehold.tasks.types import Dataset, PairExample, QuestionExample
 from freehold.train import hardware
 from freehold.train.encoders import find
 from freehold.train.finetune import FitResult, fit
@@ -82,6 +82,30 @@ def test_the_mean_of_two_shares_is_their_means_weighted_by_what_counts(
 # Gradients: shares in threads of this process
 
 
+@pytest.fixture(scope="module")
+def train_pairs(train_texts: Dataset) -> Dataset:
+    """Two texts are alike if their labels are."""
+    texts = train_texts.examples
+    examples = [
+        PairExample(
+            one.row, one.text, other.text, score=float(one.target == other.target) + row % 3
+        )
+        for row, (one, other) in enumerate(zip(texts, texts[3:] + texts[:3], strict=True))
+    ]
+    return replace(train_texts, task="sentence-embedding", examples=examples)
+
+
+@pytest.fixture(scope="module")
+def train_questions(train_texts: Dataset) -> Dataset:
+    """Which word comes last? Of every fourth text it is not said."""
+    examples = []
+    for one in train_texts.examples:
+        last = one.text.split()[-1]
+        answers = ((last, len(one.text) - len(last)),) if one.row % 4 else ()
+        examples.append(QuestionExample(one.row, "hello", one.text, answers))
+    return replace(train_texts, task="question-answering", examples=examples)
+
+
 def _run(train: Dataset, dev: Dataset, recipe: Recipe, out: Path, **knobs: Any) -> Run:
     recipe = replace(recipe, **{**PLAIN, **knobs})
     machine = hardware.choose(recipe.precision)
@@ -120,13 +144,17 @@ def _in_threads(size: int, work: Callable[[Team], Any]) -> list[Any]:
         ("texts", {"lora_rank": 2}),
         ("sentences", {}),
         ("sentences", {"class_weights": "balanced", "adversarial": "fgm"}),
+        ("questions", {}),
+        ("questions", {"class_weights": "balanced", "adversarial": "fgm"}),
+        ("pairs", {}),
+        ("pairs", {"adversarial": "pgd"}),
     ],
 )
 def test_shares_add_up_to_the_gradients_of_the_whole_batch(
     task: str, knobs: dict[str, Any], recipe: Recipe, tmp_path: Path, request: Any
 ) -> None:
-    sets = [request.getfixturevalue(f"{part}_{task}") for part in ("train", "dev")]
-    alone, *others = (_run(*sets, recipe, tmp_path / "out", **knobs) for _ in range(4))
+    data = request.getfixturevalue(f"train_{task}")
+    alone, *others = (_run(data, data, recipe, tmp_path / "out", **knobs) for _ in range(4))
     # Of two examples, three processes have one without any.
     for count, size in ((7, 2), (8, 3), (2, 3), (1, 2)):
         numbers = list(range(count))
@@ -140,7 +168,7 @@ def test_shares_add_up_to_the_gradients_of_the_whole_batch(
             run = others[team.rank]
             share = Share(run, team, lambda: False)
             batch = run.job.material.batch(numbers, torch.device("cpu"))
-            return share.gradients(run.job, batch).item(), _gradients(run)
+            return share.gradients(share.job, batch).item(), _gradients(run)
 
         for loss, found in _in_threads(size, work):
             assert loss == pytest.approx(whole.item(), rel=1e-5)
@@ -166,7 +194,7 @@ def test_all_begin_with_the_weights_of_the_first_and_hear_what_it_saw(
         run.best.epoch, run.best.weights = 1, run.job.module.state_dict()
         score = share.look(lambda: run.score(run.best_answers()))
         before = share.stopping()
-        share.gradients(run.job, run.job.material.batch([0, 1], torch.device("cpu")))
+        share.gradients(share.job, run.job.material.batch([0, 1], torch.device("cpu")))
         return [seen, score, before, share.stopping()]
 
     first, second = _in_threads(2, work)
@@ -176,23 +204,6 @@ def test_all_begin_with_the_weights_of_the_first_and_hear_what_it_saw(
     assert first[2:] == [False, True]  # the second one's wish is both's
     for one, other in zip(*(run.job.module.parameters() for run in runs), strict=True):
         assert torch.equal(one, other)
-
-
-def test_a_task_that_compares_examples_is_refused() -> None:
-    class Compares:
-        compares = True
-
-    class AnyRun:
-        class job:  # noqa: N801 # as Run names it
-            module = Compares()
-
-            class adapter:  # noqa: N801
-                class task:  # noqa: N801
-                    kind = "sentence-embedding"
-
-    assert head_of("vector").compares
-    with pytest.raises(TrainError, match="sentence-embedding compares all examples"):
-        Share(AnyRun(), None, lambda: False)  # type: ignore[arg-type] # only what is asked
 
 
 # Whole runs: processes

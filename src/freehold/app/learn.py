@@ -125,8 +125,8 @@ def train(
 
 
 def _fit(app: App, *, few_shot: bool, workers: int) -> Callable[..., FitResult]:
-    """The way to train: in this process, or on Ray. Few-shot batches are drawn by label and
-    compared as a whole, so they are not shared between workers."""
+    """The way to train: in this process, or on Ray. A few-shot batch is compared as a whole, and
+    the few texts are learnt in seconds, so it is not shared between workers."""
     if few_shot and workers:
         raise TrainError(
             "Few-shot learning compares all texts of a batch with each other, so batches cannot be "

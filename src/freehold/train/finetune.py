@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def fit(
             run.begin()
         share = None if team is None else Share(run, team, stop)
         if share is not None:
-            run.job = replace(run.job, objective=share)
+            run.job = share.job
         try:
             finished = _train(run, stop, on_progress, share)
             logits = run.best_answers() if finished and run.keeps else None

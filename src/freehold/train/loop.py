@@ -91,6 +91,9 @@ class Job:
     objective: Objective
     # The batches of each epoch, where they are not those of one pass over the material.
     plan: Callable[[int], list[list[int]]] | None = None
+    # From the logits of a share of a batch the whole batch's, and its targets, where the loss
+    # compares all of its examples.
+    whole: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None
 
 
 class Loop:

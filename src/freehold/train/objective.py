@@ -46,8 +46,11 @@ def forward(job: Job, batch: Batch) -> torch.Tensor:
 
 def loss_of(job: Job, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
     """The task's own loss against the batch's targets, a scalar."""
+    targets = batch.targets
+    if job.whole is not None:
+        logits, targets = job.whole(logits)
     return cast("Head", job.module).loss(
-        logits, batch.targets, weight=job.label_weights, smoothing=job.label_smoothing
+        logits, targets, weight=job.label_weights, smoothing=job.label_smoothing
     )
 
 

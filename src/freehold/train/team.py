@@ -8,6 +8,7 @@ process looks at dev, tells the others what it saw, and alone writes anything do
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ from torch import distributed
 
 from freehold.errors import TrainError
 from freehold.tasks.base import Score
+from freehold.train.batches import pad_targets
 from freehold.train.objective import Batch, Objective
 
 if TYPE_CHECKING:
@@ -79,30 +81,26 @@ class Share:
     """An objective that learns from this process's share of each batch, and leaves in the
     parameters the gradients of the whole batch.
 
-    That is exact where the inner objective is a mean over texts or targets. What it draws at random
-    (dropout, where a walk starts) differs from process to process; the first goes on with torch's
-    generator as one process would, the others draw by the number of the step, so that a run goes on
-    after a stop as if there had been none. With R-Drop and class weights, agreement is weighted
-    like the loss.
+    That is exact where the inner objective is a mean over texts or targets, and where the head's
+    loss compares the examples of a batch: then the processes tell each other their logits. What is
+    drawn at random (dropout, where a walk starts) differs from process to process; the first goes
+    on with torch's generator as one process would, the others draw by the number of the step, so
+    that a run goes on after a stop as if there had been none. With R-Drop and class weights,
+    agreement is weighted like the loss.
     """
 
     def __init__(self, run: Run, team: Team, wish: Callable[[], bool]) -> None:
         """All processes give the same run, and begin with the weights of the first. `wish` says
-        whether somebody asked for a stop.
-
-        Raises TrainError for a task whose loss compares the examples of a batch with each other.
-        """
+        whether somebody asked for a stop. `job` is the run's own, with shares of its batches."""
         job = run.job
-        if cast("Head", job.module).compares:
-            raise TrainError(
-                f"{job.adapter.task.kind} compares all examples of a batch with each other, so "
-                "batches cannot be shared between workers.",
-                hint="Leave out --runner.",
-            )
+        self._head = cast("Head", job.module)
         self._inner: Objective = job.objective
         self._position: Position = run.position
         self._team, self._wish = team, wish
         self._ended = False
+        self._batch: list[int] = []
+        whole = self._whole if self._head.compares else None
+        self.job = replace(job, objective=self, whole=whole)
         self._parameters = [one for one in job.module.parameters() if one.requires_grad]
         sizes = [one.numel() for one in self._parameters]
         # The gradients one after another, then whether each was there, then what `_notes` are.
@@ -114,17 +112,41 @@ class Share:
     def gradients(self, job: Job, batch: Batch) -> torch.Tensor:
         """Raises LostError, before anything has changed, where another process is gone."""
         mine = batch.numbers[self._team.rank :: self._team.size]
+        self._batch = batch.numbers
         loss = weight = 0.0
-        if mine:
-            share = job.material.batch(mine, job.hardware.device)
-            weight = cast("Head", job.module).counted(share.targets, job.label_weights)
+        # To tell each other logits takes all, so one without a share takes any example.
+        if mine or self._head.compares:
+            share = job.material.batch(mine or batch.numbers[:1], job.hardware.device)
+            weight = self._head.counted(share.targets, job.label_weights)
         if weight:
             if self._team.rank:
                 self._draw_anew(job.seed)
             loss = self._inner.gradients(job, share).item()
-        self._pack(loss, weight)
+        if self._head.compares:
+            # Each has the loss of all, and of its gradients the part by its own logits.
+            self._pack(loss, weight=1 / self._team.size, times=1)
+        else:
+            self._pack(loss, weight=weight, times=weight)
         self._team.add_up(self._numbers)
         return self._unpack()
+
+    def _whole(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits of all shares one after another, of which this process's own have gradients,
+        and the targets in their order."""
+        material, device = self.job.material, logits.device
+        shares = [self._batch[rank :: self._team.size] for rank in range(self._team.size)]
+        rows = [len(share) * material.parts for share in shares]
+        mine = self._team.rank
+        start = sum(rows[:mine])
+        told = torch.zeros(sum(rows), logits.shape[-1])
+        told[start : start + rows[mine]] = logits.detach()[: rows[mine]]
+        self._team.add_up(told)
+        all_ = told.to(device)
+        parts = [all_[:start], logits[: rows[mine]].float(), all_[start + rows[mine] :]]
+        # Where none of the rows is its own, there is still something to go back from.
+        whole = torch.cat(parts) + 0 * logits.sum()
+        numbers = [number for share in shares for number in share]
+        return whole, pad_targets(material.targets, numbers).to(device)
 
     def stopping(self) -> bool:
         """Whether all should stop: what they agreed on in the last step."""
@@ -141,12 +163,13 @@ class Share:
         seen, value, loss = told.tolist()
         return Score(value, loss) if seen else None
 
-    def _pack(self, loss: float, weight: float) -> None:
+    def _pack(self, loss: float, *, weight: float, times: float) -> None:
+        """Write down what is added up: `times` the gradients, `weight` times the loss."""
         for parameter, part in zip(self._parameters, self._parts, strict=True):
             if parameter.grad is None:
                 part.zero_()
             else:
-                part.copy_(parameter.grad.flatten()).mul_(weight)
+                part.copy_(parameter.grad.flatten()).mul_(times)
         self._there[:] = torch.tensor([one.grad is not None for one in self._parameters])
         self._notes[:] = torch.tensor([loss * weight, weight, float(self._wish())])
 
