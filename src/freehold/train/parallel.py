@@ -70,7 +70,7 @@ class Member(Worker):
                 team=Team(store, self._rank, self._size, host=self._host),
             )
         except LostError as error:
-            return Failed(error.message, error.hint, lost=True)
+            return Failed(error.message, error.hint, alone=True)
 
 
 def fit_on_ray(
@@ -161,18 +161,17 @@ def _train(
 def _result(results: dict[int, FitResult | Failed], out: Path) -> FitResult:
     """The first worker's. Raises TrainError: of failures the one that the others came from."""
     failures = [one for one in results.values() if isinstance(one, Failed)]
-    for failed in failures:
-        if not failed.lost:
-            raise TrainError(failed.message, hint=failed.hint)
+    own = [one for one in failures if not one.lost and not one.alone]
+    if own:
+        raise TrainError(own[0].message, hint=own[0].hint)
     if failures:
-        kept = state.path_of(out).exists()
+        first = min(failures, key=lambda one: one.alone)
+        kept, go_on = "No step of the run is kept.", "Begin anew"
+        if state.path_of(out).exists():
+            kept, go_on = "What was last saved of the run is kept.", "Go on with --resume"
         raise TrainError(
-            f"{failures[0].message} "
-            + (
-                "What was last saved of the run is kept." if kept else "No step of the run is kept."
-            ),
-            hint=("Go on with --resume" if kept else "Begin anew")
-            + "; if memory ran out, with a smaller --workers.",
+            f"{first.message} {kept}",
+            hint=f"{go_on}; if memory ran out, with a smaller --workers.",
         )
     result = results[0]
     assert isinstance(result, FitResult)

@@ -44,7 +44,8 @@ class Failed:
 
     message: str
     hint: str | None = None
-    lost: bool = False  # a worker is gone: this one, or (as it found) another
+    lost: bool = False  # the worker is gone
+    alone: bool = False  # the worker found that another one is gone
 
 
 class Worker:
