@@ -145,7 +145,7 @@ def _in_threads(size: int, work: Callable[[Team], Any]) -> list[Any]:
         ("sentences", {}),
         ("sentences", {"class_weights": "balanced", "adversarial": "fgm"}),
         ("questions", {}),
-        ("questions", {"class_weights": "balanced", "adversarial": "fgm"}),
+        ("questions", {"adversarial": "fgm"}),
         ("pairs", {}),
         ("pairs", {"adversarial": "pgd"}),
     ],
