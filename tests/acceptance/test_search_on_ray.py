@@ -12,6 +12,8 @@ from freehold.app import open_app
 from freehold.project_file import load_project
 from freehold.testing import run_verb, tiny_encoder
 
+pytestmark = pytest.mark.timeout(900)  # Ray's own start may take a minute on a busy machine
+
 
 def test_a_search_of_two_workers_ends_as_one_in_this_process_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import types
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_without_ray_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (1, 1, "Ray has 1 processors, but 2 workers need one each"),
         (8, 1, "Only 1 of Ray's 8 processors are free"),
-        (None, 0, "Ray at 10.0.0.1:6379 cannot be used: no route"),
+        (None, 0, r"Ray at 127.0.0.1:\d+ cannot be used: no route"),
     ],
 )
 def test_a_ray_without_room_is_a_sentence_and_is_left(
@@ -71,7 +72,7 @@ def test_a_ray_without_room_is_a_sentence_and_is_left(
     left: list[bool] = []
 
     def init(**options: Any) -> None:
-        assert options["address"] == "10.0.0.1:6379"
+        assert options["address"] == address
         assert "num_cpus" not in options  # of a cluster that is there already
         if there is None:
             raise ConnectionError("no route\nto it")
@@ -81,6 +82,23 @@ def test_a_ray_without_room_is_a_sentence_and_is_left(
     fake.cluster_resources = lambda: {"CPU": there}
     fake.available_resources = lambda: {"CPU": free} if free else {}
     monkeypatch.setitem(sys.modules, "ray", fake)
-    with pytest.raises(TrainError, match=said), runner_ray.started("10.0.0.1:6379", 2):
-        pass
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        address = f"127.0.0.1:{somebody.getsockname()[1]}"
+        with pytest.raises(TrainError, match=said), runner_ray.started(address, 2):
+            pass
     assert left == [True]
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "[::ffff:127.0.0.1]:{}"])
+def test_an_address_where_nobody_is_is_said_at_once(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))  # is not even asked
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = form.format(nobody.getsockname()[1])
+    with (
+        pytest.raises(TrainError, match=r"cannot be reached: [A-Z][^\[\n]+\.$") as caught,
+        runner_ray.started(address, 2),
+    ):
+        pass
+    assert "RAY_AUTH_TOKEN" in str(caught.value.hint)

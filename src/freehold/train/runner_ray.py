@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import queue
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Hashable, Iterator
@@ -26,6 +27,7 @@ from freehold.train.progress import Progress
 __all__ = ["Failed", "Talks", "Worker", "actor_of", "cores_each", "here", "started"]
 
 OBJECT_STORE = 100 << 20  # bytes; what is passed is texts, token ids and scores
+KNOCK = 10.0  # seconds until a cluster's address has to answer
 ANSWER = 0.2  # seconds that a worker waits for something to tell
 # Ray prints of lost workers on stdout, which holds our document; what is wrong is said by us.
 _QUIET = {
@@ -33,6 +35,10 @@ _QUIET = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
 }
+_WHERE = (
+    "See [train] ray_address in freehold.toml; a cluster that asks for a token takes it from Ray's "
+    "own RAY_AUTH_MODE and RAY_AUTH_TOKEN."
+)
 
 T = TypeVar("T")
 Key = TypeVar("Key", bound=Hashable)
@@ -153,6 +159,7 @@ def started(address: str, workers: int) -> Iterator[Any]:
         import ray
     except ImportError:
         raise MissingDependencyError("ray", "ray", "The runner ray") from None
+    _require_reachable(address)
     # Ray's sockets are below this folder, and a socket's path has at most some 100 bytes.
     folder = tempfile.mkdtemp(prefix="fh-")
     try:
@@ -162,7 +169,7 @@ def started(address: str, workers: int) -> Iterator[Any]:
             where = f"Ray at {address}" if address else "A local Ray"
             raise TrainError(
                 f"{where} cannot be used: {_first_line(error) or type(error).__name__}.",
-                hint="See [train] ray_address in freehold.toml.",
+                hint=_WHERE,
             ) from error
         _require_room(ray, workers)
         yield ray
@@ -187,6 +194,18 @@ def here() -> str:
 
     util: Any = ray.util
     return str(util.get_node_ip_address())
+
+
+def _require_reachable(address: str) -> None:
+    """Ray itself would knock at an address where nobody is for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # none, or a word that Ray knows
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK).close()
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or _first_line(error)
+        raise TrainError(f"Ray at {address} cannot be reached: {why}.", hint=_WHERE) from error
 
 
 def _require_room(ray: Any, workers: int) -> None:
