@@ -201,9 +201,12 @@ def _show(output: Output, found: Searched, page: Path, currency: str) -> None:
     output.show(render(found.trials, found.space, _score_name(found)))
     if found.interrupted:
         output.exit_code = 1
+        take = (
+            "" if best is None else f", or with --trials {len(found.trials)} take the best so far"
+        )
         output.remark(
             f"Stopped; go on with `freehold search --resume --study {found.study.name}` and the "
-            f"same budget, or with --trials {len(found.trials)} take the best so far."
+            f"same budget{take}."
         )
     if version is not None and best is not None:
         first = next((trial for trial in found.trials if trial.state == "complete"), None)
