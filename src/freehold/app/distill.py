@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from freehold.app import App
 from freehold.app.learn import alone
 from freehold.app.track import tracking
-from freehold.app.versions import encoder_files, enter, learnt, parent_of, register
+from freehold.app.versions import (
+    encoder_files,
+    enter,
+    learnt,
+    parent_of,
+    register,
+    registering,
+)
 from freehold.registry import Version, is_reference
 
 if TYPE_CHECKING:
@@ -90,35 +96,38 @@ def distill(
             on_step=on_step,
             on_progress=tracked.watch(on_progress),
             resume=resume,
+            hold=True,
         )
         fit = found.fit
         if fit.epochs == 0:
             return Made(None, found, run)
-        version = register(
-            app,
-            model=model,
-            method="distil",
-            parent=teacher.name,
-            result=fit,
-            train_data=train_data,
-            dev_data=dev_data,
-            recipe=recipe,
-            metrics={f"teacher_{fit.score_name}": found.teacher_score, "retained": found.retained},
-            lineage={
-                "distil": {
-                    "student": student,
-                    "layers": list(found.layers),
-                    "augment": augment,
-                    "unlabelled": found.unlabelled,
-                    **asdict(weights),
-                }
-            },
-            other_files=files,
-            seconds=found.seconds,
-        )
-        tracked.registered(version)
-        if not fit.interrupted:
-            shutil.rmtree(run, ignore_errors=True)
+        with registering(app, run, interrupted=fit.interrupted):
+            version = register(
+                app,
+                model=model,
+                method="distil",
+                parent=teacher.name,
+                result=fit,
+                train_data=train_data,
+                dev_data=dev_data,
+                recipe=recipe,
+                metrics={
+                    f"teacher_{fit.score_name}": found.teacher_score,
+                    "retained": found.retained,
+                },
+                lineage={
+                    "distil": {
+                        "student": student,
+                        "layers": list(found.layers),
+                        "augment": augment,
+                        "unlabelled": found.unlabelled,
+                        **asdict(weights),
+                    }
+                },
+                other_files=files,
+                seconds=found.seconds,
+            )
+            tracked.registered(version)
     return Made(version, found, run)
 
 
@@ -168,35 +177,35 @@ def distill_encoder(
             on_step=on_step,
             on_progress=tracked.watch(on_progress),
             resume=resume,
+            hold=True,
         )
         fit = found.fit
         if fit.epochs == 0:
             return Made(None, found, run)
-        version = enter(
-            app,
-            model=model,
-            task=fit.task,
-            folder=fit.path,
-            lineage={
-                **learnt(app, "distil", teacher, recipe.document(), {"corpus": corpus}),
-                "distil": {"student": student, "layers": list(found.layers), **asdict(weights)},
-                "ran": {"precision": fit.precision, "threads": fit.threads},
-            },
-            metrics={
-                fit.score_name: fit.score,
-                "n": found.looked_at,
-                f"teacher_{fit.score_name}": found.teacher_score,
-                "retained": found.retained,
-                "examples_per_second": fit.examples_per_second,
-                "epochs": fit.epochs,
-                "interrupted": fit.interrupted,
-            },
-            seconds=found.seconds,
-            examples=len(corpus),
-        )
-        tracked.registered(version)
-        if not fit.interrupted:
-            shutil.rmtree(run, ignore_errors=True)
+        with registering(app, run, interrupted=fit.interrupted):
+            version = enter(
+                app,
+                model=model,
+                task=fit.task,
+                folder=fit.path,
+                lineage={
+                    **learnt(app, "distil", teacher, recipe.document(), {"corpus": corpus}),
+                    "distil": {"student": student, "layers": list(found.layers), **asdict(weights)},
+                    "ran": {"precision": fit.precision, "threads": fit.threads},
+                },
+                metrics={
+                    fit.score_name: fit.score,
+                    "n": found.looked_at,
+                    f"teacher_{fit.score_name}": found.teacher_score,
+                    "retained": found.retained,
+                    "examples_per_second": fit.examples_per_second,
+                    "epochs": fit.epochs,
+                    "interrupted": fit.interrupted,
+                },
+                seconds=found.seconds,
+                examples=len(corpus),
+            )
+            tracked.registered(version)
     return Made(version, found, run)
 
 

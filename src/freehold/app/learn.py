@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.track import tracking
-from freehold.app.versions import encoder_files, parent_of, register
+from freehold.app.versions import encoder_files, parent_of, register, registering
 from freehold.errors import ConflictError, DataError, NotFoundError, TrainError
 from freehold.registry import Version
 from freehold.store.files import replacing
@@ -103,24 +103,24 @@ def train(
             run,
             on_progress=tracked.watch(on_progress),
             resume=resume,
+            hold=True,
             files=encoder_files(app, recipe.base),
         )
         if result.epochs == 0:
             return Trained(None, result, run)
-        version = register(
-            app,
-            model=model,
-            method=method,
-            parent=parent_of(recipe.base),
-            result=result,
-            train_data=train_data,
-            dev_data=dev_data,
-            recipe=recipe,
-            lineage={"workers": workers} if workers else None,
-        )
-        tracked.registered(version)
-        if not result.interrupted:
-            shutil.rmtree(run, ignore_errors=True)
+        with registering(app, run, interrupted=result.interrupted):
+            version = register(
+                app,
+                model=model,
+                method=method,
+                parent=parent_of(recipe.base),
+                result=result,
+                train_data=train_data,
+                dev_data=dev_data,
+                recipe=recipe,
+                lineage={"workers": workers} if workers else None,
+            )
+            tracked.registered(version)
     return Trained(version, result, run)
 
 

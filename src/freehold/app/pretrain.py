@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from freehold.app import App
 from freehold.app.learn import alone
 from freehold.app.track import tracking
-from freehold.app.versions import encoder_files, enter, learnt, parent_of
+from freehold.app.versions import encoder_files, enter, learnt, parent_of, registering
 from freehold.errors import DataError
 from freehold.registry import Version
 
@@ -96,14 +95,14 @@ def pretrain(
             run,
             on_progress=tracked.watch(on_progress),
             resume=resume,
+            hold=True,
             files=encoder_files(app, recipe.base),
         )
         if not result.best_round:
             return PretrainedVersion(None, result, run)
-        version = _register(app, model, data, recipe, result)
-        tracked.registered(version)
-        if not result.interrupted:
-            shutil.rmtree(run, ignore_errors=True)
+        with registering(app, run, interrupted=result.interrupted):
+            version = _register(app, model, data, recipe, result)
+            tracked.registered(version)
     return PretrainedVersion(version, result, run)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +29,7 @@ __all__ = [
     "origin",
     "parent_of",
     "register",
+    "registering",
     "settings_of",
 ]
 
@@ -42,6 +45,22 @@ def encoder_files(app: App, base: str) -> EncoderFiles:
         return find(base)
     folder = app.registry.checkpoint(app.registry.get(base))
     return replace(find(str(folder)), name=base)
+
+
+@contextmanager
+def registering(app: App, run: Path, *, interrupted: bool) -> Iterator[None]:
+    """Around the registration of what the run in this folder came to. Only afterwards is the run
+    taken away: where the registration fails, hours of training are still there."""
+    try:
+        yield
+    except Exception:
+        app.remark("What was learnt is kept; with --resume it is registered without training anew.")
+        raise
+    if not interrupted:
+        from freehold.train.state import path_of
+
+        shutil.rmtree(run, ignore_errors=True)
+        path_of(run).unlink(missing_ok=True)
 
 
 def parent_of(base: str) -> str | None:

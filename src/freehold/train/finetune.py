@@ -59,6 +59,7 @@ def fit(
     unlabelled: Sequence[Any] = (),
     prepared: Callable[[Run, Callable[[], bool]], None] | None = None,
     team: Team | None = None,
+    hold: bool = False,
 ) -> FitResult:
     """Fine-tune the recipe's encoder on `train`; the epoch that does best on `dev` ends in `out`.
 
@@ -70,7 +71,8 @@ def fit(
     `unlabelled` are as in `prepare`. A method whose objective needs the run itself sets it in
     `prepared(run, stopping)`, which is called before the first step, and before a stopped run is
     restored. With a `team`, several processes that call this alike train together; the first one
-    looks at dev and writes, and its result is the run's.
+    looks at dev and writes, and its result is the run's. With `hold` the state of a finished run
+    stays too: `resume=True` gives its result again, until somebody removes it.
 
     Raises TrainError (data or encoder that cannot be used, a loss that is no number, nothing to
     resume, a process of the team that is gone), IntegrityError, MissingDependencyError,
@@ -114,11 +116,11 @@ def fit(
             run.keep_best(run.best.score)
             raise
         score = run.best.score if logits is None else run.score(logits).value
-        if finished:
+        if finished and not hold:
             run.keep_best(score)
             run.forget()
         else:
-            run.save()
+            run.save(score)
     here = run.position
     return FitResult(
         path=out,

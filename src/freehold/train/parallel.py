@@ -36,6 +36,7 @@ class _Job:
     files: EncoderFiles
     out: Path
     resume: bool
+    hold: bool
 
 
 class Member(Worker):
@@ -66,6 +67,7 @@ class Member(Worker):
                 on_progress=self._tell if self._rank == 0 else None,
                 should_stop=self._should_stop,
                 resume=job.resume,
+                hold=job.hold,
                 files=job.files,
                 team=Team(store, self._rank, self._size, host=self._host),
             )
@@ -85,6 +87,7 @@ def fit_on_ray(
     on_progress: Callable[[Progress], None] | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] | None = None,
+    hold: bool = False,
 ) -> FitResult:
     """`finetune.fit` by so many workers of the Ray cluster at `address`, or of one on this machine.
 
@@ -100,7 +103,7 @@ def fit_on_ray(
     clock = SystemClock()
     begun = clock.monotonic()
     chosen = replace(recipe, threads=recipe.threads or cores_each(workers))
-    job = _Job(train, dev, chosen, files or find(recipe.base), out.absolute(), resume)
+    job = _Job(train, dev, chosen, files or find(recipe.base), out.absolute(), resume, hold)
     with stoppable(should_stop) as stop, started(address, workers) as ray:
         actor = actor_of(ray, Member)
         members = [actor.remote(rank, workers, local=not address) for rank in range(workers)]

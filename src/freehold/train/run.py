@@ -101,11 +101,11 @@ class Run:
             config = config_with_casing(self.files.config()) if meta.casing else None
             checkpoint.save(self.out, weights, self.files.folder, meta, config=config)
 
-    def save(self) -> None:
+    def save(self, score: float | None = None) -> None:
         """Write down everything that going on later takes, and the best so far."""
         if not self.keeps:
             return
-        self.keep_best(self.best.score)
+        self.keep_best(self.best.score if score is None else score)
         file = state.path_of(self.out)
         state.write(file, self.job.module, self.optimizer, self.position, self.best, self.identity)
 

@@ -75,6 +75,7 @@ def distil(
     on_progress: Callable[[Progress], None] | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] | None = None,
+    hold: bool = False,
 ) -> Distilled:
     """Train a student of so many `layers` (or of these of the teacher's) to answer as `teacher`.
 
@@ -83,7 +84,7 @@ def distil(
     answers. `corpus` are examples of the teacher's task without labels, `augment` the new texts
     made of each of train's; both are learnt from by the teacher's answers only. The recipe's
     `base` is not looked at; the checkpoint in `out` names `name` (the teacher's folder by default)
-    in its place. Stopping and going on are as in `fit`.
+    in its place. Stopping, holding and going on are as in `fit`.
 
     Raises TrainError where the teacher is of another task, has other labels or too few layers, and
     what `fit` raises.
@@ -130,6 +131,7 @@ def distil(
             on_progress=on_progress,
             resume=resume,
             should_stop=should_stop,
+            hold=hold,
             objective=Plain(),  # until `prepared`; a recipe with an objective of its own is refused
             files=replace(begun, name=name or str(teacher)),
             labels=model.meta.labels,

@@ -47,6 +47,7 @@ def fit_few(
     on_progress: Callable[[Progress], None] | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] | None = None,
+    hold: bool = False,
 ) -> FitResult:
     """Learn the recipe's encoder and a new head from a few labelled texts; the checkpoint ends in
     `out`, one like any other for the task.
@@ -76,6 +77,7 @@ def fit_few(
         on_progress=on_progress,
         resume=resume,
         should_stop=should_stop,
+        hold=hold,
         files=files,
         objective=Contrast(TEMPERATURE),
         prepared=_equip,

@@ -68,6 +68,7 @@ def pretrain(
     on_progress: Callable[[Progress], None] | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] | None = None,
+    hold: bool = False,
     files: EncoderFiles | None = None,
 ) -> Pretrained:
     """Go on with the recipe's checkpoint on the corpus; the weights that do best on the texts kept
@@ -111,11 +112,11 @@ def pretrain(
         except BaseException:  # a loss that is no number, a second Ctrl-C: what was learnt stays
             run.keep_best()
             raise
-        run.keep_best(after)
-        if finished:
+        if finished and not hold:
+            run.keep_best(after)
             state.path_of(out).unlink(missing_ok=True)
         else:
-            run.save()
+            run.save(after)
     here = run.position
     tokens = round(here.examples * float(run.parts.lengths().mean()))
     head_alone = run.head_steps > 0 and len(here.looks) > 0
@@ -256,9 +257,9 @@ class _Run:
         )
         checkpoint.save(self.out, self.best.weights, self.files.folder, meta)
 
-    def save(self) -> None:
+    def save(self, look: HeldOut | None = None) -> None:
         """Write down everything that going on later takes, and the best so far."""
-        self.keep_best()
+        self.keep_best(look)
         file = state.path_of(self.out)
         identity = {**self._identity(), "planned": self.planned}
         state.write(file, self.parts.model, self.optimizer, self.position, self.best, identity)
