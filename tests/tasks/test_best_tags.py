@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from freehold.tasks.bio import best_tags, to_bio
+from freehold.tasks.registry import task_of
 
 LABELS = ("O", "B-A", "I-A", "B-B", "I-B")
 ROWS = st.integers(0, 4).flatmap(
@@ -47,3 +48,12 @@ def test_the_weaker_of_two_words_gives_way() -> None:
     assert best_tags(begin_is_weak, LABELS).tolist() == [1, 2]
     inside_is_weak = np.array([[9, 1, 0, 0, 0], [1, 0, 2, 0, 0]], np.float32)
     assert best_tags(inside_is_weak, LABELS).tolist() == [0, 0]
+
+
+def test_engines_agree_where_the_answered_tags_are_the_same() -> None:
+    task = task_of("token-classification")
+    begun = np.array([[2, 1, 0, 0, 0], [0, 0, 9, 0, 0]], np.float32)  # answered B-A I-A
+    other = np.array([[1, 2, 0, 0, 0], [0, 0, 9, 0, 0]], np.float32)  # the same, best word by word
+    third = np.array([[9, 1, 0, 0, 0], [1, 0, 2, 0, 0]], np.float32)  # answered O O
+    assert task.agreement([begun], [other], LABELS, {}) == 1.0
+    assert task.agreement([begun, begun], [other, third], LABELS, {}) == 0.5

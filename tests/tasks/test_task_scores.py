@@ -132,11 +132,11 @@ def test_figures_of_numbers_are_those_of_scipy_and_scikit_learn(task: Task) -> N
 def test_numbers_agree_where_they_differ_by_2_percent_of_their_range_at_most(task: Task) -> None:
     one = [np.array([value], np.float32) for value in (0.0, 50.0, 100.0, 25.0)]
     other = [np.array([value], np.float32) for value in (1.9, 52.1, 100.0, 22.9)]
-    assert task.agreement(one, other, {}) == 0.5
-    assert task.agreement(one, one, {}) == 1.0
+    assert task.agreement(one, other, (), {}) == 0.5
+    assert task.agreement(one, one, (), {}) == 1.0
     still = [np.array([3.0], np.float32)] * 4  # no range: only the same agrees
-    assert task.agreement(still, still, {}) == 1.0
-    assert task.agreement(still, one, {}) == 0.0
+    assert task.agreement(still, still, (), {}) == 1.0
+    assert task.agreement(still, one, (), {}) == 0.0
 
 
 def test_figures_of_vectors_are_correlations_of_cosines() -> None:
@@ -152,20 +152,20 @@ def test_figures_of_vectors_are_correlations_of_cosines() -> None:
     assert found["pearson"] == pytest.approx(stats.pearsonr(gold, cosines).statistic)
     assert task.score(examples, list(pairs), []).value == found["spearman"]
     turned = [row[::-1] for row in pairs]
-    assert task.agreement(list(pairs), list(pairs), {}) == pytest.approx(1.0)
-    assert task.agreement(list(pairs), turned, {}) == pytest.approx(cosines.mean())
+    assert task.agreement(list(pairs), list(pairs), (), {}) == pytest.approx(1.0)
+    assert task.agreement(list(pairs), turned, (), {}) == pytest.approx(cosines.mean())
 
 
 @pytest.mark.parametrize("kind", ["text-classification", "pair-classification"])
 def test_engines_agree_where_they_choose_the_same(kind: str) -> None:
     one = one_hot(np.array([0, 1, 2, 0]), 3)
     other = one_hot(np.array([0, 1, 1, 1]), 3)
-    assert task_of(kind).agreement(one, other, {}) == 0.5
+    assert task_of(kind).agreement(one, other, (), {}) == 0.5
 
 
 def test_engines_agree_on_labels_at_their_thresholds() -> None:
     task = task_of("multi-label-classification")
     one = [np.array([0.3, -0.3], np.float32)]
     other = [np.array([0.1, 0.3], np.float32)]
-    assert task.agreement(one, other, {}) == 0.5
-    assert task.agreement(one, other, {"thresholds": [0.5, 0.1]}) == 1.0
+    assert task.agreement(one, other, (), {}) == 0.5
+    assert task.agreement(one, other, (), {"thresholds": [0.5, 0.1]}) == 1.0

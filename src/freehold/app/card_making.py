@@ -124,6 +124,8 @@ def how_it_was_made(known: Known) -> list[str]:
     for name in ("distil", "search", "static"):
         if facts := lineage.get(name):
             lines.append(f"- {name.capitalize()}: {_facts(facts)}")
+    if workers := lineage.get("workers"):
+        lines.append(f"- By {workers} workers on Ray, each with its share of every batch")
     lines.append(f"- Seed {lineage.get('seed', 0)}{_ran(lineage.get('ran'))}")
     knobs = _knobs(known)
     if knobs:

@@ -103,7 +103,7 @@ def measure(
             found = answers(runner, sample)
             scored[place] = (
                 _score(task, examples, found, meta.labels, settings),
-                task.agreement(found, expected, settings),
+                task.agreement(found, expected, meta.labels, settings),
             )
     step("timing " + " and ".join(item.candidate.name for item in built))
     timed = speeds(runners, sample)

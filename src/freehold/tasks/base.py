@@ -154,7 +154,11 @@ class Task(ABC):
         """All figures; `score_name` is one of them."""
 
     def agreement(
-        self, one: Sequence[Logits], other: Sequence[Logits], settings: Settings
+        self,
+        one: Sequence[Logits],
+        other: Sequence[Logits],
+        labels: Sequence[str],
+        settings: Settings,
     ) -> float:
         """Share of decisions in which two engines' logits of the same inputs agree, 0..1."""
         same = [

@@ -121,7 +121,11 @@ class MultiLabel(Task):
         )
 
     def agreement(
-        self, one: Sequence[Logits], other: Sequence[Logits], settings: Settings
+        self,
+        one: Sequence[Logits],
+        other: Sequence[Logits],
+        labels: Sequence[str],
+        settings: Settings,
     ) -> float:
         limits = _thresholds(settings, len(one[0]))
         return float(((_chances(one) > limits) == (_chances(other) > limits)).mean())

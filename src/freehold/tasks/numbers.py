@@ -69,7 +69,11 @@ class Number(Task):
         return Measured(len(gold), metrics, mistakes=mistakes)
 
     def agreement(
-        self, one: Sequence[Logits], other: Sequence[Logits], settings: Settings
+        self,
+        one: Sequence[Logits],
+        other: Sequence[Logits],
+        labels: Sequence[str],
+        settings: Settings,
     ) -> float:
         """Share of answers that differ by at most 2 % of the answers' range."""
         first, second = _found(one), _found(other)

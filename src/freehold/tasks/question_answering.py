@@ -172,7 +172,11 @@ class QuestionAnswering(Task):
         return Measured(len(f1), metrics, mistakes=mistakes)
 
     def agreement(
-        self, one: Sequence[Logits], other: Sequence[Logits], settings: Settings
+        self,
+        one: Sequence[Logits],
+        other: Sequence[Logits],
+        labels: Sequence[str],
+        settings: Settings,
     ) -> float:
         limit = settings.get("no_answer", 0.0)
         same = [_span(a, limit) == _span(b, limit) for a, b in zip(one, other, strict=True)]

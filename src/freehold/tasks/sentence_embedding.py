@@ -120,7 +120,11 @@ class SentenceEmbedding(Task):
         return Measured(len(gold), metrics)
 
     def agreement(
-        self, one: Sequence[Logits], other: Sequence[Logits], settings: Settings
+        self,
+        one: Sequence[Logits],
+        other: Sequence[Logits],
+        labels: Sequence[str],
+        settings: Settings,
     ) -> float:
         """Mean cosine between two engines' vectors of the same texts."""
         first = np.concatenate([np.atleast_2d(row) for row in one])

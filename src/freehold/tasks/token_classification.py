@@ -166,6 +166,19 @@ class TokenClassification(Task):
 
         return Measured(len(counts), metrics)
 
+    def agreement(
+        self,
+        one: Sequence[Logits],
+        other: Sequence[Logits],
+        labels: Sequence[str],
+        settings: Settings,
+    ) -> float:
+        """Share of words with the same answered tag."""
+        same = [
+            best_tags(a, labels) == best_tags(b, labels) for a, b in zip(one, other, strict=True)
+        ]
+        return float(np.concatenate(same).mean())
+
     def answer(
         self, encoded: Encoded, logits: Logits, labels: Sequence[str], settings: Settings
     ) -> WordsAnswer:
