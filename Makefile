@@ -22,8 +22,8 @@ $(PEERS): bench/peers.txt
 demo: $(READY)  ## the main job, from labelled texts to the margin report
 	$(BIN)/freehold demo
 
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## all tests, a file at a time on each processor
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(READY)  ## what CI runs before the tests
 	$(BIN)/ruff check .
