@@ -84,7 +84,7 @@ def _show(output: Output, demo: Demo) -> None:
         f"\nThe project is in {demo.folder}: invoices in invoices/, the evaluation in reports/.\n"
         f"Next:  cd {demo.folder}\n"
         "       freehold report          # the same table at any time\n"
-        "       freehold card            # what the model is, scores, cost and cannot do\n"
+        "       freehold card            # what it is, scores, costs, and its limits\n"
         "       freehold serve           # the API at http://127.0.0.1:8080, docs at /docs\n"
         "       freehold new NAME        # your own project: put your texts in data/\n"
     )
