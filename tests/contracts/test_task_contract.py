@@ -134,9 +134,9 @@ def test_the_bundle_answers_as_torch_does(case: Case) -> None:
     found = [row for start in range(0, 80, 16) for row in engine.run(encoded[start : start + 16])]
     for one, other in zip(found, expected, strict=True):
         assert one.shape == other.shape
-        if case.task.kind == "question-answering":  # near ties may change places
-            one, other = one[:2], other[:2]  # noqa: PLW2901
-        np.testing.assert_allclose(one, other, atol=2e-3, rtol=1e-3)
+        # Of the spans of an answer only the best: near ties further down may change places.
+        rows = 2 if case.task.kind == "question-answering" else len(one)
+        np.testing.assert_allclose(one[:rows], other[:rows], atol=2e-3, rtol=1e-3)
     assert case.exported["agreement"] >= 0.99
 
 

@@ -73,7 +73,7 @@ class Head(torch.nn.Module):
     @staticmethod
     def balance(targets: Sequence[NDArray[Any]], labels: int) -> torch.Tensor | None:
         """The `weight` of class_weights = "balanced", of a head that is `labelled`."""
-        raise NotImplementedError
+        raise NotImplementedError("a head that is labelled says how its labels are balanced")
 
     def settle(self, targets: Sequence[NDArray[Any]]) -> None:
         """Take from the training targets what the last layer should start from."""
