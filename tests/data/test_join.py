@@ -66,8 +66,43 @@ def test_the_command_writes_texts_with_the_same_entities(tmp_path: Path) -> None
     assert document == {"out": str(out), "sentences": 3, "texts": 2, "words": 8}
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [line["rows"] for line in lines] == [[1, 2], [3, 3]]
-    found = [sorted(entities(one.target or ())) for one in read_dataset(out).examples]
+    assert lines[0]["tokens"] == ["Ada", "Lovelace", "\n", "Ada", "met", "Babbage"]
+    assert lines[0]["tags"] == ["B-PER", "I-PER", "O", "B-PER", "O", "B-PER"]
+    texts = read_dataset(out).examples
+    found = [sorted(entities(one.target or ())) for one in texts]
     assert found == [[("PER", 0, 2), ("PER", 2, 3), ("PER", 4, 5)], [("LOC", 1, 2)]]
+    assert texts[0].input == tuple(lines[0]["tokens"])
+    assert texts[0].text == "Ada Lovelace Ada met Babbage"
+
+
+def test_sentences_that_are_written_several_times_are_cut_elsewhere(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"tokens": [f"w{n}"], "tags": ["B-X"]} for n in range(60)]
+    file, out = write(tmp_path / "a.jsonl", rows), tmp_path / "b.jsonl"
+    run_verb(
+        tmp_path, "data", "join", str(file), "--words", "9", "--vary", "--times", "2",
+        "--out", str(out),
+    )  # fmt: skip
+    texts = [json.loads(line)["rows"] for line in out.read_text(encoding="utf-8").splitlines()]
+    starts = [n for n, (first, _) in enumerate(texts) if first == 1]
+    assert len(starts) == 2
+    assert texts[: starts[1]] != texts[starts[1] :]
+    for half in (texts[: starts[1]], texts[starts[1] :]):
+        assert [n for first, last in half for n in range(first, last + 1)] == list(range(1, 61))
+
+
+def test_a_line_break_belongs_to_no_entity(tmp_path: Path) -> None:
+    row: dict[str, object] = {"tokens": ["A", "\n", "b"], "tags": ["B-X", "I-X", "I-X"]}
+    with pytest.raises(DataError, match="a line break has a tag of an entity"):
+        read_dataset(write(tmp_path / "a.jsonl", [row]))
+
+
+def test_lines_are_kept_where_examples_are_written(tmp_path: Path) -> None:
+    from freehold.data.divide import write_examples
+
+    row: dict[str, object] = {"tokens": ["A", "\n", "b", "c"], "tags": ["B-X", "O", "O", "B-X"]}
+    first = read_dataset(write(tmp_path / "a.jsonl", [row])).examples
+    write_examples(tmp_path / "b.jsonl", first)
+    assert list(read_dataset(tmp_path / "b.jsonl").examples) == list(first)
 
 
 def test_it_refuses_what_it_cannot_join_and_overwrites_nothing(tmp_path: Path) -> None:

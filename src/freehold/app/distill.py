@@ -209,6 +209,16 @@ def distill_encoder(
     return Made(version, found, run)
 
 
+def _untagged(row: int, text: str) -> Any:
+    from freehold.tasks.lines import breaks_between
+    from freehold.tasks.types import TaggedExample
+    from freehold.tasks.words import split_words
+
+    spans = split_words(text)
+    words = tuple(text[start:end] for start, end in spans)
+    return TaggedExample(row, words, breaks=breaks_between(text, spans))
+
+
 def is_encoder(app: App, teacher: str) -> bool:
     """Whether this names an encoder without a task: no model of the project, or a version that is
     only pretrained."""
@@ -226,14 +236,7 @@ def texts_for(task: str, corpus: Dataset) -> list[Any]:
     into words as what customers send is, those for sentence embeddings taken two by two, as a batch
     has them. Raises TrainError for a task that answers two texts together."""
     from freehold.errors import TrainError
-    from freehold.tasks.types import (
-        Example,
-        LabelsExample,
-        PairExample,
-        ScoredExample,
-        TaggedExample,
-    )
-    from freehold.tasks.words import split_words
+    from freehold.tasks.types import Example, LabelsExample, PairExample, ScoredExample
 
     texts = [(example.row, example.text) for example in corpus.examples]
     match task:
@@ -244,10 +247,7 @@ def texts_for(task: str, corpus: Dataset) -> list[Any]:
         case "regression":
             return [ScoredExample(row, text) for row, text in texts]
         case "token-classification":
-            return [
-                TaggedExample(row, tuple(text[start:end] for start, end in split_words(text)))
-                for row, text in texts
-            ]
+            return [_untagged(row, text) for row, text in texts]
         case "sentence-embedding":
             both = zip(texts[::2], texts[1::2], strict=False)
             return [PairExample(row, text, other) for (row, text), (_, other) in both]

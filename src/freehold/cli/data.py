@@ -66,6 +66,8 @@ def check(
 @click.option("--words", type=click.IntRange(min=1), default=90, show_default=True,
               help="Words of a text at most.")  # fmt: skip
 @click.option("--vary", is_flag=True, help="A quarter of the texts end early, at a random length.")
+@click.option("--times", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Write all sentences so often, with --vary cut anew each time.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Of --vary.")
 @click.option("--out", type=_FILE, help="The file to write.")
 @click.option("--text", help="The column with the words.")
@@ -76,19 +78,20 @@ def join(
     file: Path,
     words: int,
     vary: bool,
+    times: int,
     seed: int,
     out: Path | None,
     text: str | None,
     label: str | None,
 ) -> None:
-    """Join the tagged sentences of FILE, in its order, into longer texts: who reads what stands
-    around a sentence tags it better, and served texts are longer than a sentence.
+    """Join the tagged sentences of FILE, in its order, into longer texts of a line each: who reads
+    what stands around a sentence tags it better, and served texts are longer than a sentence.
     """
     from freehold.data.join import join as put_together
 
     data = _read(file, "token-classification", text or None, label or None)
     path = out or file.with_name(f"{file.stem}-joined.jsonl")
-    done = put_together(data, path, words=words, vary=vary, seed=seed)
+    done = put_together(data, path, words=words, vary=vary, seed=seed, times=times)
     output.document(
         {"out": str(path), "sentences": done.sentences, "texts": done.texts, "words": done.words}
     )

@@ -59,7 +59,7 @@ def write_examples(path: Path, examples: Sequence[AnyExample]) -> None:
     for example in examples:
         row: dict[str, Any]
         if isinstance(example, TaggedExample):
-            row = {"tokens": example.tokens, "tags": example.tags}
+            row = {"tokens": example.input, "tags": example.lined_tags}
         else:
             row = {"text": example.text, "label": example.target}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")

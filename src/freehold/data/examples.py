@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 from freehold.data.table import Faults, Table, listed, printable
-from freehold.tasks.bio import is_iob1, is_tag, to_bio
+from freehold.tasks.bio import OUTSIDE, is_iob1, is_tag, to_bio
+from freehold.tasks.lines import LINE, breaks_between, with_lines, without_lines
 from freehold.tasks.types import Example, TaggedExample
 from freehold.tasks.words import split_words
 
@@ -105,7 +106,8 @@ def read_tagged(table: Table, tokens: str, tags: str | None) -> Tagged:
                 f"{len(words)} words but {len(names)} tags",
                 "Give each word one tag; a word outside any entity has the tag O.",
             )
-        examples.append(TaggedExample(row, words, names))
+            continue
+        examples.append(_of_lines(row, words, names, faults))
     faults.check()
     notes: list[str] = []
     if split:
@@ -121,7 +123,9 @@ def read_tagged(table: Table, tokens: str, tags: str | None) -> Tagged:
 def _words(value: object, row: int, column: str, faults: Faults, *, raw: bool) -> tuple[str, ...]:
     if isinstance(value, str):
         if raw:
-            return tuple(value[start:end] for start, end in split_words(value))
+            spans = split_words(value)
+            words = [value[start:end] for start, end in spans]
+            return with_lines(words, breaks_between(value, spans))
         return tuple(value.split())
     if not isinstance(value, list):
         faults.add(
@@ -132,7 +136,7 @@ def _words(value: object, row: int, column: str, faults: Faults, *, raw: bool) -
         )
         return ()
     for place, word in enumerate(value, start=1):
-        if not isinstance(word, str) or not word.strip():
+        if not isinstance(word, str) or not (word.strip() or word == LINE):
             what = "empty" if isinstance(word, str) else _described(word)
             faults.add(
                 row,
@@ -142,6 +146,24 @@ def _words(value: object, row: int, column: str, faults: Faults, *, raw: bool) -
             )
             return ()
     return tuple(value)
+
+
+def _of_lines(
+    row: int, words: tuple[str, ...], tags: tuple[str, ...] | None, faults: Faults
+) -> TaggedExample:
+    """The sentence without the line breaks among its words, and where they were."""
+    if LINE not in words:
+        return TaggedExample(row, words, tags)
+    kept, breaks = without_lines(words)
+    if tags and any(tags[number] != OUTSIDE for number, word in enumerate(words) if word == LINE):
+        faults.add(
+            row,
+            "line",
+            "a line break has a tag of an entity",
+            f'Give each "\\n" among the words the tag {OUTSIDE}.',
+        )
+    chosen = None if tags is None else tuple(tags[number] for number in kept if tags)
+    return TaggedExample(row, tuple(words[number] for number in kept), chosen, breaks)
 
 
 def _tags(value: object, row: int, column: str, faults: Faults) -> tuple[str, ...]:
@@ -203,4 +225,4 @@ def _as_bio(
         note = f"{total:,} I- tags that no B- tag begins were read as B- ({where})"
         slips = rows
     pairs = zip(examples, converted, strict=True)
-    return [TaggedExample(e.row, e.tokens, tags) for e, tags in pairs], note, slips
+    return [replace(example, tags=tags) for example, tags in pairs], note, slips

@@ -6,11 +6,14 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 from freehold.errors import ConflictError, DataError
 from freehold.store.files import write_text
+from freehold.tasks.bio import OUTSIDE
+from freehold.tasks.lines import LINE
 from freehold.tasks.types import Dataset, TaggedExample
 
 __all__ = ["Joined", "join", "joined"]
@@ -25,12 +28,16 @@ class Joined:
     words: int
 
 
-def join(data: Dataset, out: Path, *, words: int, vary: bool = False, seed: int = 0) -> Joined:
+def join(
+    data: Dataset, out: Path, *, words: int, vary: bool = False, seed: int = 0, times: int = 1
+) -> Joined:
     """Write the sentences of `data` as texts of at most `words` words each, as JSON Lines: tokens,
-    tags, and `rows`, the first and the last row of `data` in it.
+    tags, and `rows`, the first and the last row of `data` in it. Each sentence is a line of its
+    text: "\\n", with the tag "O", stands between two.
 
-    Words, tags and entities stay what they are, and so does what is counted over them. Raises
-    DataError for data of another task or without tags; ConflictError where `out` is there.
+    Words, tags and entities stay what they are, and so does what is counted over them. `times` that
+    all sentences are written, each time with other cuts where lengths vary. Raises DataError for
+    data of another task or without tags,; ConflictError where `out` is there.
     """
     if data.task != "token-classification":
         raise DataError(
@@ -39,9 +46,10 @@ def join(data: Dataset, out: Path, *, words: int, vary: bool = False, seed: int 
         )
     if out.exists():
         raise ConflictError(f"{out} is already there.", hint="Name another file with --out.")
-    texts = list(joined(cast("Sequence[TaggedExample]", data.examples), words, vary, seed))
+    sentences = cast("Sequence[TaggedExample]", data.examples)
+    texts = [text for turn in range(times) for text in joined(sentences, words, vary, seed + turn)]
     write_text(out, "".join(_line(text) for text in texts))
-    return Joined(len(data), len(texts), sum(len(one.tokens) for text in texts for one in text))
+    return Joined(len(data), len(texts), sum(len(one.tokens) for one in sentences))
 
 
 def joined(
@@ -71,8 +79,16 @@ def _line(text: Sequence[TaggedExample]) -> str:
     if (bare := next((one for one in text if one.tags is None), None)) is not None:
         raise DataError(f"Row {bare.row} has no tags.", hint="Tag it or take it out.")
     row = {
-        "tokens": [token for one in text for token in one.tokens],
-        "tags": [tag for one in text for tag in one.tags or ()],
+        "tokens": list(chain.from_iterable(_lined([one.input for one in text], LINE))),
+        "tags": list(chain.from_iterable(_lined([one.lined_tags or () for one in text], OUTSIDE))),
         "rows": [text[0].row, text[-1].row],
     }
     return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _lined(sentences: Sequence[Sequence[str]], line: str) -> Iterator[Sequence[str]]:
+    """The sentences with `line` between two of them."""
+    for number, sentence in enumerate(sentences):
+        if number:
+            yield (line,)
+        yield sentence

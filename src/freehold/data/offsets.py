@@ -13,6 +13,7 @@ from typing import Any
 
 from freehold.data.table import Faults, Table
 from freehold.tasks.bio import OUTSIDE
+from freehold.tasks.lines import breaks_between
 from freehold.tasks.types import TaggedExample
 from freehold.tasks.words import split_words
 
@@ -45,16 +46,19 @@ def read_offsets(table: Table, source: str, mark: str) -> tuple[list[TaggedExamp
             faults.add(row, "text", f'the text is missing (column "{source}")', "Give it a text.")
             continue
         spans = _spans(value, text, row, mark, faults)
-        words, tags, more = tag(text, spans)
+        words, tags, breaks, more = tag(text, spans)
         cut += more
-        examples.append(TaggedExample(row, words, tags))
+        examples.append(TaggedExample(row, words, tags, breaks))
     faults.check()
     note = f'the offsets in "{mark}" became tags of words'
     return examples, note + (f"; {cut:,} words were cut at an entity's edge" if cut else "")
 
 
-def tag(text: str, spans: Sequence[Span]) -> tuple[tuple[str, ...], tuple[str, ...], int]:
-    """Words, their BIO tags, and how many words were cut. Spans are in order and do not overlap."""
+def tag(
+    text: str, spans: Sequence[Span]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], int]:
+    """Words, their BIO tags, which of them begin a line, and how many words were cut. Spans are in
+    order and do not overlap."""
     edges = {place for start, end, _ in spans for place in (start, end)}
     pieces: list[tuple[int, int]] = []
     for start, end in split_words(text):
@@ -69,7 +73,8 @@ def tag(text: str, spans: Sequence[Span]) -> tuple[tuple[str, ...], tuple[str, .
             tags[n] = f"I-{kind}"
         if inside:
             tags[inside[0]] = f"B-{kind}"
-    return words, tuple(tags), len(pieces) - len(split_words(text))
+    cut = len(pieces) - len(split_words(text))
+    return words, tuple(tags), breaks_between(text, pieces), cut
 
 
 def _is_offsets(values: Sequence[object]) -> bool:

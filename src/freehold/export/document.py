@@ -46,6 +46,7 @@ def describe(
         "max_length": meta.max_length,
         "inputs": list(inputs),
         "casing": meta.casing,
+        "lines": meta.lines,
         "pad_id": _pad_id(checkpoint),
         "opset": OPSET,
     }

@@ -37,6 +37,7 @@ class Meta:
     measured: Mapping[str, Any]  # latency and throughput where it was exported
     dev: Mapping[str, Any] | None  # the score on dev texts, None where there were none
     casing: bool = False  # the model is given the shapes of words as token_type_ids
+    lines: bool = False  # the model is shown where a line ends
 
 
 def read(folder: Path) -> Meta:
@@ -81,6 +82,7 @@ def _meta(document: Mapping[str, Any]) -> Meta:
         measured=dict(document.get("measured") or {}),
         dev=document.get("dev"),
         casing=bool(document.get("casing")),
+        lines=bool(document.get("lines")),
     )
     if not meta.temperature > 0 or meta.max_length < 1:
         raise ValueError("out of range")

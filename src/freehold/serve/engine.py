@@ -30,7 +30,7 @@ class Arithmetic(Protocol):
 
 
 class Engine:
-    """One model version, ready to answer. `encode`, `encode_words` and `answer` may be called from
+    """One model version, ready to answer. `encode` and `answer` may be called from
     several threads at once, `run` from one."""
 
     def __init__(self, meta: Meta, tokeniser: Tokeniser, arithmetic: Arithmetic) -> None:
@@ -64,6 +64,7 @@ class Engine:
             windows=task.windows,
             question=task.windows and task.pairs,
             casing=meta.casing,
+            lines=meta.lines,
         )
         engine = cls(meta, tokeniser, _arithmetic(meta, bundle, threads or usable_cores()))
         engine._try(bundle)

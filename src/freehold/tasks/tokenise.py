@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from freehold.tasks.casing import shapes
+from freehold.tasks.lines import breaks_between, mark_of, with_lines, without_lines
 from freehold.tasks.words import split_words
 
 __all__ = ["MOST_WINDOWS", "Encoded", "Tokeniser", "Window", "Words"]
@@ -89,13 +90,16 @@ class Tokeniser:
         windows: bool = False,
         question: bool = False,
         casing: bool = False,
+        lines: bool = False,
     ) -> None:
         """`windows`: what does not fit goes on in further windows; `question`: of two texts the
-        first stays whole and the second is cut; `casing`: each token of a word has its shape."""
+        first stays whole and the second is cut; `casing`: each token of a word has its shape;
+        `lines`: where a line ends between two words the token stands that separates texts."""
         # Set once, here: changing them later would race with other threads' encodings.
         self._tokenizer = tokenizer
         tokenizer.no_padding()
         tokenizer.no_truncation()
+        self._mark = mark_of(tokenizer) if lines else None
         # Only to shorten questions by, which truncation of the second text alone cannot.
         self._plain = Tokenizer.from_str(tokenizer.to_str()) if question else None
         special = tokenizer.num_special_tokens_to_add(question)
@@ -120,17 +124,19 @@ class Tokeniser:
         return self._in_parts(texts, self._read_words)
 
     def words(self, sentences: Sequence[Sequence[str]]) -> list[Encoded]:
-        """The same for texts that are split already; spans are those of the words joined by one
-        space each. All words are listed, also those that were cut off."""
+        """The same for texts that are split already, "\\n" standing where a line ends; spans are
+        those of the words joined by one space each. All words are listed, also those that were cut
+        off."""
         encoded = []
         for start in range(0, len(sentences), _AT_ONCE):
-            clean = [[_clean(w) for w in words] for words in sentences[start : start + _AT_ONCE]]
-            fit = [words for words in clean if len(words) <= self._some_words]
+            some = [_apart(sentence) for sentence in sentences[start : start + _AT_ONCE]]
+            fit = [(words, breaks) for words, breaks in some if len(words) <= self._some_words]
             short = iter(self._encode_words(fit))
-            for words in clean:
+            for words, breaks in some:
                 many = len(words) > self._some_words
-                encoding = self._many_words(words) if many else next(short)
-                encoded.append(self._tagged(" ".join(words), _joined_spans(words), encoding))
+                encoding = self._many_words(words, breaks) if many else next(short)
+                spans = _joined_spans(words)
+                encoded.append(self._tagged(" ".join(words), spans, breaks, encoding))
         return encoded
 
     def pairs(self, pairs: Sequence[tuple[str, str]], *, spans: bool = False) -> list[Encoded]:
@@ -181,11 +187,15 @@ class Tokeniser:
 
     def _read_words(self, texts: list[str]) -> Iterator[Encoded]:
         spans = [split_words(text) for text in texts]
+        lines = [breaks_between(text, some) for text, some in zip(texts, spans, strict=True)]
         encodings = self._encode_words(
-            [[text[a:b] for a, b in some] for text, some in zip(texts, spans, strict=True)]
+            [
+                ([text[a:b] for a, b in some], breaks)
+                for text, some, breaks in zip(texts, spans, lines, strict=True)
+            ]
         )
-        for text, some, encoding in zip(texts, spans, encodings, strict=True):
-            yield self._tagged(text, some, encoding)
+        for text, some, breaks, encoding in zip(texts, spans, lines, encodings, strict=True):
+            yield self._tagged(text, some, breaks, encoding)
 
     def _read_long(self, text: str, read: Callable[[list[str]], Iterator[Encoded]]) -> Encoded:
         """As much of a long text as fills what is read; its words are those of that part."""
@@ -200,23 +210,40 @@ class Tokeniser:
                 return Encoded(encoded.windows, encoded.length, True, encoded.text, encoded.words)
             end = min(end * _GROWTH, self._most)
 
-    def _many_words(self, words: Sequence[str]) -> Encoding:
+    def _many_words(self, words: Sequence[str], breaks: Sequence[int]) -> Encoding:
         """The encoding of as many words as fill what is read."""
         count = self._some_words
         while True:
-            (encoding,) = self._encode_words([words[:count]])
+            here = [place for place in breaks if place < count]
+            (encoding,) = self._encode_words([(words[:count], here)])
             if len(encoding.overflowing) >= self._most_windows or count >= len(words):
                 return encoding
             count *= _GROWTH
 
-    def _encode_words(self, sentences: Sequence[Sequence[str]]) -> list[Encoding]:
+    def _encode_words(
+        self, sentences: Sequence[tuple[Sequence[str], Sequence[int]]]
+    ) -> list[Encoding]:
+        """Of words with the breaks between them, which count as words in the encoding if the model
+        knows of them and are left out if not."""
         if not sentences:
             return []
         # Of a single endless word the beginning says what the tokenizer makes of it.
-        cut = [[word[: self._characters] for word in words] for words in sentences]
+        cut = [[word[: self._characters] for word in words] for words, _ in sentences]
+        if self._mark is not None:
+            cut = [
+                list(with_lines(words, breaks, self._mark))
+                for words, (_, breaks) in zip(cut, sentences, strict=True)
+            ]
         return self._tokenizer.encode_batch(cut, is_pretokenized=True)
 
-    def _tagged(self, text: str, spans: Sequence[tuple[int, int]], encoding: Encoding) -> Encoded:
+    def _tagged(
+        self,
+        text: str,
+        spans: Sequence[tuple[int, int]],
+        breaks: Sequence[int],
+        encoding: Encoding,
+    ) -> Encoded:
+        numbers = self._numbers(len(spans), breaks)
         carriers = np.full(len(spans), -1, np.int64)
         chosen = np.zeros(len(spans), np.int64)
         room = np.full(len(spans), -1, np.int64)  # tokens to the nearer edge of the chosen window
@@ -225,18 +252,26 @@ class Tokeniser:
         windows = []
         for number, part in enumerate(parts[: self._most_windows]):
             places = self._first_tokens(part, number)
+            if numbers is not None:
+                places = np.where(places >= 0, numbers[places], -1)
             last = len(part.ids) - 1
             for position, word in enumerate(places.tolist()):
                 edge = min(position, last - position) if len(parts) > 1 else position
                 if word >= 0 and edge > room[word]:
                     carriers[word], chosen[word], room[word] = position, number, edge
-            types = None if marks is None else _of_words(part, marks)
+            types = None if marks is None else _of_words(part, marks, numbers)
             windows.append(Window(np.array(part.ids, np.int32), types, words=places))
         truncated = len(parts) > self._most_windows
         length = sum(len(window.ids) for window in windows)
         return Encoded(
             tuple(windows), length, truncated, text, Words(tuple(spans), carriers, chosen)
         )
+
+    def _numbers(self, words: int, breaks: Sequence[int]) -> NDArray[np.int64] | None:
+        """The word behind each number of the encoding, -1 for a break; None: they are the same."""
+        if self._mark is None or not breaks:
+            return None
+        return np.insert(np.arange(words, dtype=np.int64), list(breaks), -1)
 
     def _first_tokens(self, part: Encoding, number: int) -> NDArray[np.int64]:
         """(tokens,): the word that begins at each position, -1 elsewhere. A window may begin in the
@@ -269,9 +304,11 @@ class Tokeniser:
         return Encoded(tuple(windows), length, len(parts) > self._most_windows, second)
 
 
-def _of_words(part: Encoding, marks: NDArray[np.int32]) -> Ids:
+def _of_words(part: Encoding, marks: NDArray[np.int32], numbers: NDArray[np.int64] | None) -> Ids:
     """(tokens,): the mark of each token's word, 0 for special ones."""
     words = np.array([-1 if word is None else word for word in part.word_ids], np.int64)
+    if numbers is not None:
+        words = np.where(words >= 0, numbers[words], -1)
     return np.append(marks, np.int32(0))[words]
 
 
@@ -281,6 +318,12 @@ def _spans_of_second(part: Encoding) -> NDArray[np.int64]:
         if sequence == 1:
             found[position] = span
     return found
+
+
+def _apart(sentence: Sequence[str]) -> tuple[list[str], tuple[int, ...]]:
+    """Its words, and the breaks between them."""
+    kept, breaks = without_lines(sentence)
+    return [_clean(sentence[number]) for number in kept], breaks
 
 
 def _clean(text: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from freehold.tasks.lines import with_lines
+
 __all__ = [
     "AnyExample",
     "Dataset",
@@ -46,11 +48,13 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class TaggedExample:
-    """A sentence as words, with one BIO tag a word (None in a file without labels)."""
+    """A sentence as words, with one BIO tag a word (None in a file without labels). Where it has
+    several lines, `breaks` are the words that begin another one; a model is given "\n" there."""
 
     row: int
     tokens: tuple[str, ...]
     tags: tuple[str, ...] | None = None
+    breaks: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
@@ -58,11 +62,16 @@ class TaggedExample:
 
     @property
     def input(self) -> tuple[str, ...]:
-        return self.tokens
+        return with_lines(self.tokens, self.breaks)
 
     @property
     def target(self) -> tuple[str, ...] | None:
         return self.tags
+
+    @property
+    def lined_tags(self) -> tuple[str, ...] | None:
+        """One for each word of `input`."""
+        return None if self.tags is None else with_lines(self.tags, self.breaks, "O")
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,15 +68,17 @@ class Adapter:
         max_length: int,
         *,
         casing: bool = False,
+        lines: bool = False,
     ) -> Rows:
         """Token ids with the special tokens, at most max_length of them in a row; with `casing` the
-        shapes of words as segment numbers."""
+        shapes of words as segment numbers, with `lines` a token where a line ends."""
         tokeniser = Tokeniser(
             tokenizer,
             max_length,
             windows=self.task.windows,
             question=self.task.windows and self.task.pairs,
             casing=casing,
+            lines=lines,
         )
         encoded = self.task.encode(tokeniser, [example.input for example in examples])
         windows = [window for one in encoded for window in one.windows]

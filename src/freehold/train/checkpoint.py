@@ -38,6 +38,7 @@ class Meta:
     epoch: int  # that the weights are from
     recipe: Mapping[str, Any]
     casing: bool = False  # the encoder is given the shapes of words
+    lines: bool = False  # the encoder is shown where a line ends
     format: int = FORMAT
 
 

@@ -34,7 +34,9 @@ def logits_of(
     """The same of a model that is loaded already."""
     adapter = adapter_of(model.meta.task)
     meta = model.meta
-    rows = adapter.encode(model.tokenizer, examples, meta.max_length, casing=meta.casing)
+    rows = adapter.encode(
+        model.tokenizer, examples, meta.max_length, casing=meta.casing, lines=meta.lines
+    )
     return answer(model.module, adapter, rows, meta.labels, batch_tokens=batch_tokens)
 
 

@@ -152,9 +152,11 @@ def prepare(
     max_length = min(recipe.max_length, longest_input(files))
     examples = augmented(train, recipe.augment, recipe.seed).examples
     casing = marks_case(recipe, adapter.task, files, tokenizer)
-    rows = adapter.encode(tokenizer, examples, max_length, casing=casing)
-    dev_rows = adapter.encode(tokenizer, dev.examples, max_length, casing=casing)
-    more = adapter.encode(tokenizer, unlabelled, max_length, casing=casing)
+    lines = any(getattr(example, "breaks", ()) for example in examples)
+    encode = functools.partial(
+        adapter.encode, tokenizer, max_length=max_length, casing=casing, lines=lines
+    )
+    rows, dev_rows, more = encode(examples), encode(dev.examples), encode(unlabelled)
     # Copies leave the epochs as they are: twice the texts are twice the steps.
     tokens = int(rows.lengths()[: rows.first[len(train)]].sum() + more.lengths().sum())
     settled = suited(recipe, files).resolved(train.task, tokens)
@@ -169,7 +171,6 @@ def prepare(
     pad = int(files.config().get("pad_token_id") or 0)
     pool = []
     if settled.adversarial == "copies":
-        encode = functools.partial(adapter.encode, tokenizer, max_length=max_length)
         pool = copies_of(examples, adapter, settled.adversarial_steps, recipe.seed, encode)
     seen = [*rows.ids, *more.ids, *dev_rows.ids, *(ids for copy, _ in pool for ids in copy.ids)]
     used = np.unique(np.concatenate(seen)).tolist()
@@ -223,6 +224,7 @@ def prepare(
         epoch=0,
         recipe=settled.document(),
         casing=casing,
+        lines=lines,
     )
     return Run(
         job=job,

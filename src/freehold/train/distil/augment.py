@@ -74,5 +74,5 @@ def _words(example: Any) -> Words:
 
 def _with_words(example: Any, words: Words) -> Any:
     if isinstance(example, TaggedExample):
-        return replace(example, tokens=tuple(words), tags=None)
+        return replace(example, tokens=tuple(words), tags=None, breaks=())
     return replace(example, text=" ".join(words), label=None)

@@ -26,7 +26,7 @@ from freehold.train.finetune import FitResult, fit
 from freehold.train.heads.base import hidden_size
 from freehold.train.loop import Job
 from freehold.train.objective import Plain
-from freehold.train.predict import answer
+from freehold.train.predict import logits_of
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
 from freehold.train.run import Run
@@ -107,6 +107,9 @@ def distil(
             "The teacher reads capitals, of which a static student knows nothing.",
             hint="Distil a student of layers, or train the teacher with --casing off.",
         )
+    train, dev, corpus = _as_read(model.meta, train), _as_read(model.meta, dev), list(corpus)
+    if not model.meta.lines:
+        corpus = [_in_one_line(example) for example in corpus]
     extra = [*corpus, *stretched(train.examples, augment, recipe.seed)]
     step(f"the teacher answers {len(dev):,} dev examples")
     teacher_score = _score(model, dev)
@@ -214,12 +217,19 @@ def _answers(
 
 
 def _score(model: LoadedModel, dev: Dataset) -> float:
-    adapter = adapter_of(model.meta.task)
-    encoded = adapter.encode(
-        model.tokenizer, dev.examples, model.meta.max_length, casing=model.meta.casing
-    )
-    logits = answer(model.module, adapter, encoded, model.meta.labels)
-    return adapter.score(dev.examples, logits, model.meta.labels).value
+    logits = logits_of(model, dev.examples)
+    return adapter_of(model.meta.task).score(dev.examples, logits, model.meta.labels).value
+
+
+def _as_read(teacher: Meta, data: Dataset) -> Dataset:
+    """Without line breaks where the teacher has not learnt what they say."""
+    if teacher.lines:
+        return data
+    return replace(data, examples=[_in_one_line(example) for example in data.examples])
+
+
+def _in_one_line(example: Any) -> Any:
+    return replace(example, breaks=()) if getattr(example, "breaks", ()) else example
 
 
 def _require_same(model: LoadedModel, train: Dataset, dev: Dataset) -> None:
