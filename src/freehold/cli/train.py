@@ -53,6 +53,11 @@ WORKERS = 2  # on Ray
 @click.option("--adversarial-size", type=click.FloatRange(min=0, min_open=True))
 @click.option("--adversarial-weight", type=click.FloatRange(min=0, min_open=True))
 @click.option("--augment", type=click.FloatRange(min=0), help="Changed copies of each text.")
+@click.option(
+    "--skip-known",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    help="Leave so much of what is known already out of later epochs.",
+)
 @click.option("--casing", type=click.Choice(["auto", "on", "off"]), help="Capitals, for tags.")
 @click.option("--patience", type=click.IntRange(min=1))
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))

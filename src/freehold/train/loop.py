@@ -17,6 +17,7 @@ from freehold.tasks.base import Score
 from freehold.train.adapter import Adapter
 from freehold.train.batches import Ids, epoch_plan, pad_ids, pad_targets
 from freehold.train.hardware import Hardware, within_memory
+from freehold.train.known import Known
 from freehold.train.objective import Batch, Objective
 from freehold.train.optimizer import learning_rate
 from freehold.train.progress import Progress
@@ -89,6 +90,8 @@ class Job:
     label_smoothing: float
     seed: int
     objective: Objective
+    # What is known, where that is left out.
+    known: Known | None = None
     # The batches of each epoch, where they are not those of one pass over the material.
     plan: Callable[[int], list[list[int]]] | None = None
     # From the logits of a share of a batch the whole batch's, and its targets, where the loss
@@ -122,7 +125,8 @@ class Loop:
         self._told = self._saved = self._clock.monotonic()
         self._first_examples, self._first_seconds = position.examples, position.seconds
         self._first_step = position.step
-        self.steps = sum(len(self._plan(epoch)) for epoch in range(job.epochs))
+        self.steps = self._planned = self._count(0)
+        self._batches = 1  # of the epoch under way
 
     def run(self) -> bool:
         """Train to the last epoch or until dev stops improving; False if stopped before that.
@@ -137,6 +141,8 @@ class Loop:
         here = self.position
         while here.epoch < self.job.epochs and here.stale < self.job.patience:
             batches = self._plan(here.epoch)
+            self._batches = len(batches)
+            self.steps = here.step - here.batch + self._count(here.epoch)
             self.job.module.train()
             while here.batch < len(batches):
                 if self._stopping():
@@ -146,11 +152,15 @@ class Loop:
             score = self._evaluate()
             if score is None:
                 return False
+            if self.job.known is not None:
+                self.job.known.end_epoch()
             self._finish_epoch(score)
         return True
 
     def _plan(self, epoch: int) -> list[list[int]]:
         job = self.job
+        if job.known is not None:
+            return job.known.plan(epoch)
         if job.plan is not None:
             return job.plan(epoch)
         return epoch_plan(self._lengths, job.batch_tokens, seed=job.seed, epoch=epoch)
@@ -163,7 +173,7 @@ class Loop:
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, job.clip_norm or math.inf)
         self._require_finite(loss, norm.item())
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(here.step, group)
+            group["lr"] = self._rate(self._moment(), group)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         here.losses += loss
@@ -172,14 +182,26 @@ class Loop:
         here.step += 1
         here.seconds += self._clock.monotonic() - started
 
-    def _rate(self, step: int, group: Mapping[str, Any]) -> float:
+    def _count(self, first: int) -> int:
+        """Batches from an epoch on, as far as they can be told now."""
+        return sum(len(self._plan(epoch)) for epoch in range(first, self.job.epochs))
+
+    def _moment(self) -> float:
+        """The step, by which the rate rises and falls. Where epochs become shorter, as much of the
+        steps that were planned at first as there is of the epochs."""
+        here = self.position
+        if self.job.known is None:
+            return here.step
+        return self._planned * (here.epoch + here.batch / self._batches) / self.job.epochs
+
+    def _rate(self, step: float, group: Mapping[str, Any]) -> float:
         """Of a group of parameters: the job's rate times its `scale`, from step `start` on."""
         start: int = group.get("start", 0)
         if step < start:
             return 0.0
         highest = self.job.learning_rate * group.get("scale", 1.0)
         return learning_rate(
-            step - start, self.steps - start, highest=highest, warmup=self.job.warmup
+            step - start, self._planned - start, highest=highest, warmup=self.job.warmup
         )
 
     def _require_finite(self, loss: float, norm: float) -> None:

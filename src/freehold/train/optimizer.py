@@ -40,7 +40,7 @@ def decaying(depths: Mapping[str, int], share: float) -> dict[str, float]:
     return {name: share ** (deepest - depth) for name, depth in depths.items()}
 
 
-def learning_rate(step: int, steps: int, *, highest: float, warmup: float) -> float:
+def learning_rate(step: float, steps: int, *, highest: float, warmup: float) -> float:
     """The rate of step 0 .. steps-1: up in a line over the first `warmup` share, then down to 0."""
     rising = warmup * steps
     if step < rising:

@@ -88,6 +88,11 @@ class Recipe:
     augment: float = setting(
         0.0, "Copies of each training text with typing slips and synonyms; 0 for none."
     )
+    skip_known: float = setting(
+        0.0,
+        "Share of the examples that the model knows already left out of each later epoch; 0 for "
+        "none.",
+    )
     casing: Casing = setting(
         "auto",
         "Give the encoder each word's capitals beside it: on, off, or auto: for tags, where the "
@@ -116,7 +121,7 @@ class Recipe:
                 raise TrainError(f"{name} is {value}, but has to be above 0.")
         if self.max_length < 8:
             raise TrainError(f"max_length is {self.max_length}, but has to be at least 8 tokens.")
-        for name in ("warmup", "dropout", "encoder_dropout", "label_smoothing"):
+        for name in ("warmup", "dropout", "encoder_dropout", "label_smoothing", "skip_known"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainError(f"{name} is {getattr(self, name)}, but has to be in 0 <= x < 1.")
         for name in ("weight_decay", "clip_norm", "augment", "freeze_layers", "lora_rank"):

@@ -32,6 +32,7 @@ from freehold.train.encoders import (
     special_ids,
 )
 from freehold.train.hardware import Hardware
+from freehold.train.known import Heeding, Known
 from freehold.train.loop import Job, Material
 from freehold.train.objective import Objective
 from freehold.train.optimizer import adamw, decaying
@@ -107,12 +108,19 @@ class Run:
             return
         self.keep_best(self.best.score if score is None else score)
         file = state.path_of(self.out)
-        state.write(file, self.job.module, self.optimizer, self.position, self.best, self.identity)
+        notes = None if self.job.known is None else self.job.known.tensors()
+        state.write(
+            file, self.job.module, self.optimizer, self.position, self.best, self.identity, notes
+        )
 
     def restore(self) -> None:
         """Go back to where `save` was called. Raises TrainError as `state.read` does."""
         file = state.path_of(self.out)
-        self.position, self.best = state.read(file, self.job.module, self.optimizer, self.identity)
+        self.position, self.best, notes = state.read(
+            file, self.job.module, self.optimizer, self.identity
+        )
+        if self.job.known is not None:
+            self.job.known.restore(notes)
 
     def forget(self) -> None:
         """Remove the state of a stopped run."""
@@ -183,20 +191,17 @@ def prepare(
     module.settle(targets)
     material = _material(adapter, vocabulary, pad, rows, more, targets)
     weights = module.balance(targets, len(labels)) if recipe.class_weights == "balanced" else None
-    if pool:
-        copies = tuple(
-            replace(
-                material,
-                ids=[vocabulary.renumber(ids) for ids in copy.ids],
-                targets=adapter.targets(copy, changed, labels),
-                types=copy.types,
-            )
-            for copy, changed in pool
+    copies = tuple(
+        replace(
+            material,
+            ids=[vocabulary.renumber(ids) for ids in copy.ids],
+            targets=adapter.targets(copy, changed, labels),
+            types=copy.types,
         )
-        objective = WorstCopies(copies, settled.adversarial_steps, settled.adversarial_weight)
-    elif objective is None:
-        special = vocabulary.rows(special_ids(tokenizer))
-        objective = objective_of(settled, adapter.task, special)
+        for copy, changed in pool
+    )
+    special = vocabulary.rows(special_ids(tokenizer))
+    objective, known = _learning(settled, adapter, material, special, copies, objective)
     job = Job(
         module=module,
         adapter=adapter,
@@ -212,6 +217,7 @@ def prepare(
         label_smoothing=recipe.label_smoothing,
         seed=recipe.seed,
         objective=objective,
+        known=known,
     )
     meta = Meta(
         task=train.task,
@@ -241,6 +247,26 @@ def prepare(
     )
 
 
+def _learning(
+    recipe: Recipe,
+    adapter: Adapter,
+    material: Material,
+    special: Sequence[int],
+    copies: tuple[Material, ...],
+    objective: Objective | None,
+) -> tuple[Objective, Known | None]:
+    """What each step learns from, and what is known where that is left out; `objective` where a
+    method brings its own."""
+    assert recipe.batch_tokens is not None
+    if recipe.skip_known:
+        _require_plain(recipe, adapter, objective)
+        known = Known(material.lengths(), recipe.batch_tokens, recipe.seed, recipe.skip_known)
+        return Heeding(known), known
+    if copies:
+        return WorstCopies(copies, recipe.adversarial_steps, recipe.adversarial_weight), None
+    return objective or objective_of(recipe, adapter.task, special), None
+
+
 def _require_unhardened(recipe: Recipe) -> None:
     """A method with its own objective knows its examples by number, and needs them as given."""
     for name, off in (("adversarial", "none"), ("augment", 0)):
@@ -249,6 +275,20 @@ def _require_unhardened(recipe: Recipe) -> None:
                 f"This method has an objective of its own, so {name} cannot be {value}.",
                 hint=f"Leave {name} at {off}, also under [train] of freehold.toml.",
             )
+
+
+def _require_plain(recipe: Recipe, adapter: Adapter, objective: Objective | None) -> None:
+    """What is known is told by the answers to the texts themselves, with labels."""
+    why = ""
+    if objective is not None or recipe.adversarial != "none":
+        why = "this method learns from more than the texts as they are"
+    elif not adapter.head.certain:
+        why = f"{adapter.task.kind} has no probability of the right answer"
+    if why:
+        raise TrainError(
+            f"skip_known cannot be {recipe.skip_known}: {why}.",
+            hint="Leave skip_known at 0, also under [train] of freehold.toml.",
+        )
 
 
 def _require_labels_for(recipe: Recipe, adapter: Adapter) -> None:

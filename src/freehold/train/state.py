@@ -60,8 +60,10 @@ def write(
     position: Position,
     best: Best,
     identity: Mapping[str, Any],
+    notes: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """All of a run in one file, whole or not at all. `identity` says which run it is of."""
+    """All of a run in one file, whole or not at all. `identity` says which run it is of, `notes`
+    are what else it has to go on with."""
     tensors = {"generator": torch.get_rng_state()}
     for name, tensor in module.state_dict().items():
         tensors[f"weight/{name}"] = tensor
@@ -70,6 +72,8 @@ def write(
             tensors[f"{key}/{name}"] = value
     for name, weight in best.weights.items():
         tensors[f"best/{name}"] = weight
+    for name, tensor in (notes or {}).items():
+        tensors[f"note/{name}"] = tensor
     facts = {
         "position": asdict(position),
         "best": {"epoch": best.epoch, "score": best.score, "loss": best.loss},
@@ -88,14 +92,15 @@ def read(
     module: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     identity: Mapping[str, Any],
-) -> tuple[Position, Best]:
-    """Put weights, optimizer and torch's generator back. TrainError if the run is another one."""
+) -> tuple[Position, Best, dict[str, torch.Tensor]]:
+    """Put weights, optimizer and torch's generator back; position, best and notes. TrainError if
+    the run is another one."""
     with _opened(path) as (file, facts):
         _require_same(facts["identity"], identity)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     _put_back(tensors, module, optimizer)
     best = Best(**facts["best"], weights=_under("best/", tensors))
-    return Position(**facts["position"]), best
+    return Position(**facts["position"]), best, _under("note/", tensors)
 
 
 def identity_of(path: Path) -> dict[str, Any]:

@@ -93,6 +93,8 @@ class Share:
         """All processes give the same run, and begin with the weights of the first. `wish` says
         whether somebody asked for a stop. `job` is the run's own, with shares of its batches."""
         job = run.job
+        if job.known is not None:
+            job.known.add_up = team.add_up
         self._head = cast("Head", job.module)
         self._inner: Objective = job.objective
         self._position: Position = run.position

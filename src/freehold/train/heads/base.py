@@ -19,6 +19,7 @@ __all__ = [
     "cross_entropy",
     "head_of",
     "hidden_size",
+    "least_certain",
     "mean_of",
     "new_layer",
     "weighed",
@@ -32,6 +33,9 @@ class Head(torch.nn.Module):
     labels, so that they can be weighted and smoothed."""
 
     labelled: ClassVar[bool] = False
+
+    # Whether `certainty` says how sure the right answer of each text is.
+    certain: ClassVar[bool] = False
 
     # Whether the loss compares the examples of a batch with each other, so that it is no mean.
     compares = False
@@ -63,6 +67,12 @@ class Head(torch.nn.Module):
         smoothing: float,
     ) -> torch.Tensor:
         """The mean over the batch, a scalar in float32."""
+
+    @staticmethod
+    def certainty(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """(batch,): the probability of what is right in each text, of its least certain part; of a
+        head that is `certain`."""
+        raise NotImplementedError("a head that is certain says how much it is")
 
     @staticmethod
     def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:
@@ -123,6 +133,14 @@ def cross_entropy(
     return torch.nn.functional.cross_entropy(
         logits.float(), targets, weight, ignore_index=IGNORED, label_smoothing=smoothing
     )
+
+
+def least_certain(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """(batch,): of (batch, places, labels) and (batch, places) the lowest probability of a right
+    label, over the places that are not IGNORED; 1 where all are."""
+    kept = targets != IGNORED
+    right = logits.softmax(-1).gather(-1, targets.where(kept, 0).unsqueeze(-1)).squeeze(-1)
+    return right.where(kept, 1.0).amin(1)
 
 
 def weighed(targets: torch.Tensor, weight: torch.Tensor | None) -> float:

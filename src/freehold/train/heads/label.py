@@ -13,6 +13,7 @@ from freehold.train.heads.base import (
     balanced,
     cross_entropy,
     hidden_size,
+    least_certain,
     mean_of,
     new_layer,
     weighed,
@@ -25,6 +26,7 @@ class LabelHead(Head):
     """-> (batch, labels)."""
 
     labelled = True
+    certain = True
 
     def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
         super().__init__(encoder, labels, dropout)
@@ -43,6 +45,10 @@ class LabelHead(Head):
         smoothing: float,
     ) -> torch.Tensor:
         return cross_entropy(logits, targets, weight=weight, smoothing=smoothing)
+
+    @staticmethod
+    def certainty(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return least_certain(logits.unsqueeze(1), targets.unsqueeze(1))
 
     @staticmethod
     def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:

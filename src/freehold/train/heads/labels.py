@@ -42,6 +42,11 @@ class LabelsHead(LabelHead):
         return found.sum(1).mean()
 
     @staticmethod
+    def certainty(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        given = logits.sigmoid()
+        return given.where(targets > 0.5, 1 - given).amin(1)
+
+    @staticmethod
     def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:
         return len(targets)
 

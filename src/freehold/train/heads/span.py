@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from freehold.train.heads.base import weighed
+from freehold.train.heads.base import least_certain, weighed
 from freehold.train.heads.tags import TagsHead
 
 __all__ = ["HEAD", "SpanHead"]
@@ -36,6 +36,10 @@ class SpanHead(TagsHead):
             targets.flatten(),
             label_smoothing=0.0,  # would ask for some chance at padded places
         )
+
+    @staticmethod
+    def certainty(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return least_certain(logits.transpose(1, 2), targets)
 
     @staticmethod
     def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:

@@ -8,7 +8,15 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from freehold.train.heads.base import Head, balanced, cross_entropy, hidden_size, new_layer, weighed
+from freehold.train.heads.base import (
+    Head,
+    balanced,
+    cross_entropy,
+    hidden_size,
+    least_certain,
+    new_layer,
+    weighed,
+)
 
 __all__ = ["HEAD", "TagsHead"]
 
@@ -17,6 +25,7 @@ class TagsHead(Head):
     """-> (batch, tokens, labels)."""
 
     labelled = True
+    certain = True
 
     def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
         super().__init__(encoder, labels, dropout)
@@ -37,6 +46,10 @@ class TagsHead(Head):
         return cross_entropy(
             logits.flatten(0, 1), targets.flatten(), weight=weight, smoothing=smoothing
         )
+
+    @staticmethod
+    def certainty(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return least_certain(logits, targets)
 
     @staticmethod
     def counted(targets: torch.Tensor, weight: torch.Tensor | None) -> float:

@@ -268,7 +268,7 @@ class _Run:
         """Go back to where `save` was called. Raises TrainError as `state.read` does."""
         file = state.path_of(self.out)
         self.settle(int(state.identity_of(file).get("planned", 1)))
-        self.position, self.best = state.read(
+        self.position, self.best, _ = state.read(
             file, self.parts.model, self.optimizer, self._identity()
         )
         # The objective asks the position how far the run is.
