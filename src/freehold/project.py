@@ -68,6 +68,9 @@ class Train:
     learning_rate: float = setting(0.0, "Peak learning rate; 0: chosen by task.")
     batch_tokens: int = setting(0, "Tokens in a batch, padding included; 0: the recipe's default.")
     max_length: int = setting(128, "Tokens of a text that the model reads; the rest is cut off.")
+    encoder_dropout: float = setting(
+        0.0, "Dropout inside the encoder; 0.1 pays where a small set is seen many times."
+    )
     class_weights: str = setting("none", "none, or balanced: rare labels weigh more in the loss.")
     label_smoothing: float = setting(0.0, "Share of each target spread over all labels.")
     layer_decay: float = setting(
@@ -96,6 +99,13 @@ class Train:
     )
     augment: float = setting(
         0.0, "Copies of each training text with typing slips and synonyms; 0 for none."
+    )
+    casing: str = setting(
+        "auto",
+        "on, off or auto: each word's capitals beside it, for tags with encoders that fold case.",
+    )
+    skip_known: float = setting(
+        0.0, "Share of what the model knows already left out of each later epoch; 0: none."
     )
     patience: int = setting(0, "Epochs without a better dev score before stopping; 0: the default.")
     precision: str = setting("auto", "auto (bf16 where the hardware has it), fp32 or bf16.")

@@ -27,6 +27,7 @@ _CHOICES = {
     ("train", "class_weights"): ("none", "balanced"),
     ("train", "lora_modules"): ("attention", "all"),
     ("train", "adversarial"): ("none", "fgm", "pgd", "freelb", "rdrop", "copies"),
+    ("train", "casing"): ("auto", "on", "off"),
     ("train", "precision"): ("auto", "fp32", "bf16"),
     ("plans", "unit"): ("inputs", "tokens"),
     ("project", "language"): ("en", "zh"),

@@ -45,6 +45,8 @@ def recipe_of(app: App, **knobs: Any) -> Recipe:
     from freehold.train.recipe import Recipe
 
     settings = app.project.train
+    if unknown := set(knobs) - set(settings.__slots__):
+        raise TypeError(f"[train] has no {', '.join(sorted(unknown))}")
     chosen: dict[str, Any] = {}
     for name in settings.__slots__:
         if name in ("ray_address", "tracking_uri"):  # where it is trained and told of, not how
