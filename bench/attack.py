@@ -38,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     PLAIN: {},
     "word vectors": {"adversarial": "fgm", "adversarial_size": 0.1},
     "copies": {"adversarial": "copies"},
+    "copies, twice": {"adversarial": "copies", "adversarial_weight": 2.0},
 }
 BAR = 1.25  # accuracy under attack over that of the plain version
 QUICK = 48  # texts of everything with --quick: a smoke test, no measurement

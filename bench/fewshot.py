@@ -7,9 +7,9 @@
 
 Both sides learn from the same drawn examples, start from minilm, use two threads (--threads), and
 run one after the other, each in a process of its own: ours as `freehold train --few-shot` learns,
-SetFit with its documented defaults but 20 pairs of either kind an example (bench/setfit_peer.py
-says why). Dev is scored on both sides and chooses nothing on either. Seconds are those of the whole
-process, libraries and dev included.
+SetFit with its documented defaults but 20 pairs of either kind an example (--iterations;
+bench/setfit_peer.py says why). Dev is scored on both sides and chooses nothing on either. Seconds
+are those of the whole process, libraries and dev included.
 
 With --max-steps SetFit's body stops after so many steps: its accuracy then says nothing, and the
 seconds of a whole run are worked out from those of a step and called so ("extrapolated").
@@ -37,13 +37,14 @@ from freehold.tasks.types import Dataset
 REPOSITORY = Path(__file__).resolve().parents[1]
 PEER = REPOSITORY / ".venv-peers" / "bin" / "python"
 GRID = ("banking77:8", "banking77:16", "clinc150:8", "clinc150:16")
-ITERATIONS, BATCH = 20, 16  # of SetFit: pairs of either kind an example, pairs a step
+ITERATIONS, BATCH = 20, 16  # of SetFit: pairs of either kind an example; pairs a step
 FASTER = 3.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", choices=GRID)
+    parser.add_argument("--iterations", type=int, default=ITERATIONS, help="of SetFit")
     parser.add_argument("--max-steps", type=int, default=-1, help="of SetFit's body")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", action="store_true", help="only our memory at 1x and 10x")
@@ -54,10 +55,12 @@ def main() -> None:
         ours(*options.ours, options.threads)
         return
     results: dict[str, Any] = {"threads": options.threads, "cases": []}
+    results["iterations"] = options.iterations
     if not options.memory:
         for case in options.only or GRID:
             results["cases"].append(compare(case, options))
-    results["memory"] = memory(options.threads)
+    if options.memory or not options.only:
+        results["memory"] = memory(options.threads)
     show(results)
 
 
@@ -110,8 +113,8 @@ def run_ours(train: Path, dev: Path, threads: int) -> dict[str, Any]:
 def run_peer(train: Path, dev: Path, options: argparse.Namespace) -> dict[str, Any]:
     words = [
         options.peer, str(REPOSITORY / "bench" / "setfit_peer.py"), "--train", str(train),
-        "--dev", str(dev), "--iterations", str(ITERATIONS), "--threads", str(options.threads),
-        "--max-steps", str(options.max_steps),
+        "--dev", str(dev), "--iterations", str(options.iterations),
+        "--threads", str(options.threads), "--max-steps", str(options.max_steps),
     ]  # fmt: skip
     started = time.perf_counter()
     answer = json.loads(_run(words, options.threads))
@@ -169,7 +172,8 @@ def show(results: dict[str, Any]) -> None:
             )
     if any(one["setfit"]["extrapolated"] for one in results["cases"]):
         print("* worked out from the seconds of a step")
-    print(f"our peak memory: {results['memory']}")
+    if "memory" in results:
+        print(f"our peak memory: {results['memory']}")
     results["faster_bar"] = FASTER
     print(json.dumps(results))
 
