@@ -91,6 +91,10 @@ class Contender(Protocol):
         ...
 
 
+class Ended(SystemExit):
+    """The peer's process is gone; its sentence is what the program ends with."""
+
+
 class Peer:
     """Trainer in its own process and environment, held between slices."""
 
@@ -109,7 +113,7 @@ class Peer:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            sys.exit("The peer's process ended; --loud shows what it said.")
+            raise Ended("The peer's process ended; --loud shows what it said.")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -237,13 +241,19 @@ def figures(counts: dict[str, Count], ours: Ours, peaks: dict[str, float]) -> di
 
 
 def sweep(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Examples per second of Trainer by each set of flags, each for `seconds` on its own."""
-    found = {}
+    """Examples per second of Trainer by each set of flags, each for `seconds` on its own; None for
+    what it refuses."""
+    found: dict[str, float | None] = {}
     for flags in SWEEP:
-        peer = Peer(name, {**flags, "logging_strategy": "no"}, options)
-        peer.slice(3.0)
-        examples, seconds = peer.slice(options.seconds)
-        peer.close()
+        try:
+            peer = Peer(name, {**flags, "logging_strategy": "no"}, options)
+            peer.slice(3.0)
+            examples, seconds = peer.slice(options.seconds)
+            peer.close()
+        except Ended:  # such as bf16 where the processor has none
+            found[json.dumps(flags)] = None
+            print(f"  refused             {json.dumps(flags)}", flush=True)
+            continue
         found[json.dumps(flags)] = round(examples / seconds, 1)
         print(f"  {examples / seconds:7.1f} examples/s  {json.dumps(flags)}", flush=True)
     return found

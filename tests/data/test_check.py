@@ -74,6 +74,13 @@ def test_empty_and_long_texts() -> None:
     assert not report.ok
 
 
+def test_what_is_read_in_windows_loses_nothing() -> None:
+    long = sentences(("New York " * 80, "B-LOC I-LOC " * 80), ("we met", "O O"))
+    report = check({"train": long}, max_length=100)
+    assert one(report, "read_in_windows").rows == [1]
+    assert not found(report, "long_text")
+
+
 def test_duplicates_as_written_and_when_folded() -> None:
     rows = [*CLEAN, CLEAN[0], ("HELLO number 1  how are you", "greeting"), CLEAN[0]]
     report = check({"train": texts(*rows)})

@@ -34,7 +34,8 @@ def check(datasets: Mapping[str, Dataset], *, max_length: int = 128) -> CheckRep
     labels = {name: labels_of(data) for name, data in datasets.items()}
     findings: list[Finding] = []
     for name, data in datasets.items():
-        findings += find_lengths(name, lengths[name], max_length)
+        windows = task_of(task).windows
+        findings += find_lengths(name, lengths[name], max_length, windows=windows)
         findings += _slips(name, data)
     findings += find_duplicates(datasets)
     if any(role.cell in ("label", "labels", "tags") for role in task_of(task).roles):

@@ -59,8 +59,11 @@ def percentiles(values: Sequence[int]) -> dict[str, int]:
     }
 
 
-def find_lengths(split: str, lengths: Lengths, max_length: int) -> Iterator[Finding]:
-    """Empty texts, texts that the model would cut off, and whole documents among the texts."""
+def find_lengths(
+    split: str, lengths: Lengths, max_length: int, *, windows: bool = False
+) -> Iterator[Finding]:
+    """Empty texts, texts that the model would cut off or read in several `windows`, and whole
+    documents among the texts."""
     if lengths.empty:
         yield Finding(
             "empty_text",
@@ -75,16 +78,30 @@ def find_lengths(split: str, lengths: Lengths, max_length: int) -> Iterator[Find
         row for row, count in zip(lengths.rows, lengths.tokens, strict=True) if count > max_length
     ]
     if long:
-        yield Finding(
-            "long_text",
-            "warning",
-            split,
+        what = (
             f"{counted(len(long), 'text is', 'texts are')} longer than about {max_length:,} tokens "
-            f"(the longest has about {max(lengths.tokens):,}); the rest of them is cut off",
-            "Shorten or split them, or set a larger max_length under [train].",
-            len(long),
-            long,
+            f"(the longest has about {max(lengths.tokens):,})"
         )
+        if windows:
+            yield Finding(
+                "read_in_windows",
+                "info",
+                split,
+                f"{what}; they are read in windows that overlap",
+                "Set a larger max_length under [train] if what stands farther apart matters.",
+                len(long),
+                long,
+            )
+        else:
+            yield Finding(
+                "long_text",
+                "warning",
+                split,
+                f"{what}; the rest of them is cut off",
+                "Shorten or split them, or set a larger max_length under [train].",
+                len(long),
+                long,
+            )
     huge = [
         row for row, count in zip(lengths.rows, lengths.characters, strict=True) if count > HUGE
     ]
