@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--rungs",
-    help="Which, by commas: tfidf, static, frozen, fine-tuned, distilled; all by default.",
+    help="Some, by commas: tfidf, static, frozen, few-shot, fine-tuned, distilled; by default all.",
 )
 @click.option("--name", help="The model's name; the project's by default.")
 @click.option("--task", help="What to learn; the project's [task] kind by default.")
