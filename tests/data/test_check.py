@@ -81,6 +81,14 @@ def test_what_is_read_in_windows_loses_nothing() -> None:
     assert not found(report, "long_text")
 
 
+def test_what_is_beyond_all_windows_is_said_to_be_cut_off() -> None:
+    endless = sentences(*((("York " * n), ("B-LOC " * n)) for n in (3_000, 300)))
+    report = check({"train": endless}, max_length=100)
+    assert one(report, "long_text").rows == [1]
+    assert one(report, "long_text").severity == "warning"
+    assert one(report, "read_in_windows").rows == [2]
+
+
 def test_duplicates_as_written_and_when_folded() -> None:
     rows = [*CLEAN, CLEAN[0], ("HELLO number 1  how are you", "greeting"), CLEAN[0]]
     report = check({"train": texts(*rows)})

@@ -10,6 +10,7 @@ from freehold.data.labels import Labels, find_labels, labels_of
 from freehold.data.lengths import Lengths, find_lengths, lengths_of, percentiles
 from freehold.errors import DataError
 from freehold.tasks.registry import task_of
+from freehold.tasks.tokenise import most_tokens
 from freehold.tasks.types import Dataset
 
 __all__ = ["CheckReport", "Finding", "SplitSummary", "check"]
@@ -33,9 +34,9 @@ def check(datasets: Mapping[str, Dataset], *, max_length: int = 128) -> CheckRep
     lengths = {name: lengths_of(data) for name, data in datasets.items()}
     labels = {name: labels_of(data) for name, data in datasets.items()}
     findings: list[Finding] = []
+    most = most_tokens(max_length) if task_of(task).windows else max_length
     for name, data in datasets.items():
-        windows = task_of(task).windows
-        findings += find_lengths(name, lengths[name], max_length, windows=windows)
+        findings += find_lengths(name, lengths[name], max_length, most=most)
         findings += _slips(name, data)
     findings += find_duplicates(datasets)
     if any(role.cell in ("label", "labels", "tags") for role in task_of(task).roles):

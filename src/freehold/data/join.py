@@ -37,7 +37,7 @@ def join(
 
     Words, tags and entities stay what they are, and so does what is counted over them. `times` that
     all sentences are written, each time with other cuts where lengths vary. Raises DataError for
-    data of another task or without tags,; ConflictError where `out` is there.
+    data of another task or without tags; ConflictError where `out` is there.
     """
     if data.task != "token-classification":
         raise DataError(

@@ -59,11 +59,10 @@ def percentiles(values: Sequence[int]) -> dict[str, int]:
     }
 
 
-def find_lengths(
-    split: str, lengths: Lengths, max_length: int, *, windows: bool = False
-) -> Iterator[Finding]:
-    """Empty texts, texts that the model would cut off or read in several `windows`, and whole
-    documents among the texts."""
+def find_lengths(split: str, lengths: Lengths, max_length: int, *, most: int) -> Iterator[Finding]:
+    """Empty texts, texts that the model would cut off or read in several windows, and whole
+    documents among the texts. `most` tokens are read in windows of `max_length`; the two are the
+    same where a text has one window."""
     if lengths.empty:
         yield Finding(
             "empty_text",
@@ -74,34 +73,31 @@ def find_lengths(
             len(lengths.empty),
             lengths.empty,
         )
-    long = [
-        row for row, count in zip(lengths.rows, lengths.tokens, strict=True) if count > max_length
+    longer = [
+        (row, count)
+        for row, count in zip(lengths.rows, lengths.tokens, strict=True)
+        if count > max_length
     ]
-    if long:
-        what = (
-            f"{counted(len(long), 'text is', 'texts are')} longer than about {max_length:,} tokens "
-            f"(the longest has about {max(lengths.tokens):,})"
+    if several := [(row, count) for row, count in longer if count <= most]:
+        yield Finding(
+            "read_in_windows",
+            "info",
+            split,
+            f"{_beyond(max_length, several)}; they are read in windows that overlap",
+            "Set a larger max_length under [train] if what stands farther apart matters.",
+            len(several),
+            [row for row, _ in several],
         )
-        if windows:
-            yield Finding(
-                "read_in_windows",
-                "info",
-                split,
-                f"{what}; they are read in windows that overlap",
-                "Set a larger max_length under [train] if what stands farther apart matters.",
-                len(long),
-                long,
-            )
-        else:
-            yield Finding(
-                "long_text",
-                "warning",
-                split,
-                f"{what}; the rest of them is cut off",
-                "Shorten or split them, or set a larger max_length under [train].",
-                len(long),
-                long,
-            )
+    if long := [(row, count) for row, count in longer if count > most]:
+        yield Finding(
+            "long_text",
+            "warning",
+            split,
+            f"{_beyond(most, long)}; the rest of them is cut off",
+            "Shorten or split them, or set a larger max_length under [train].",
+            len(long),
+            [row for row, _ in long],
+        )
     huge = [
         row for row, count in zip(lengths.rows, lengths.characters, strict=True) if count > HUGE
     ]
@@ -116,3 +112,11 @@ def find_lengths(
             len(huge),
             huge,
         )
+
+
+def _beyond(limit: int, long: Sequence[tuple[int, int]]) -> str:
+    """`long` are rows and their tokens."""
+    return (
+        f"{counted(len(long), 'text is', 'texts are')} longer than about {limit:,} tokens (the "
+        f"longest has about {max(count for _, count in long):,})"
+    )

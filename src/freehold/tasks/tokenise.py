@@ -14,7 +14,7 @@ from freehold.tasks.casing import shapes
 from freehold.tasks.lines import breaks_between, mark_of, with_lines, without_lines
 from freehold.tasks.words import split_words
 
-__all__ = ["MOST_WINDOWS", "Encoded", "Tokeniser", "Window", "Words"]
+__all__ = ["MOST_WINDOWS", "Encoded", "Tokeniser", "Window", "Words", "most_tokens"]
 
 MOST_WINDOWS = 32  # of one input; what is beyond them is not read
 OVERLAP = 4  # two neighbouring windows share a part of this many of their length
@@ -77,6 +77,13 @@ class Encoded:
     def ids(self) -> Ids:
         """Of the first window."""
         return self.windows[0].ids
+
+
+def most_tokens(max_length: int) -> int:
+    """Of a text that is read in windows, the tokens that are read at most, two special ones
+    included; what is beyond them is cut off."""
+    inner = max_length - 2
+    return 2 + inner + (MOST_WINDOWS - 1) * (inner - inner // OVERLAP)
 
 
 class Tokeniser:
