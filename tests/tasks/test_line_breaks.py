@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from freehold.tasks.lines import LINE, breaks_between, mark_of, with_lines, without_lines
 from freehold.tasks.tokenise import Encoded, Tokeniser
@@ -116,3 +119,13 @@ def test_a_tokenizer_that_ends_texts_by_nothing_has_no_mark(tokenizer: str, tmp_
     words = Tokeniser(bare, 8, lines=True).words([["my", LINE, "bike"]])[0].words
     assert words is not None
     assert len(words.carriers) == 2
+    begun = Tokenizer.from_str(tokenizer)
+    begun.post_processor = TemplateProcessing(
+        single="[CLS] $A", special_tokens=[("[CLS]", begun.token_to_id("[CLS]"))]
+    )
+    assert mark_of(begun) is None, "what begins a text does not end one"
+
+
+def test_to_know_what_an_example_is_no_tokenizer_is_needed() -> None:
+    code = "import sys, freehold.tasks.types; assert 'tokenizers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

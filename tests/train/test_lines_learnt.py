@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,18 @@ from little import FILLERS, dataset
 
 from freehold.export.bundle import export
 from freehold.serve.engine import Engine
+from freehold.tasks.lines import LINE
 from freehold.tasks.types import Dataset, TaggedExample
+from freehold.train import hardware
 from freehold.train.checkpoint import read_meta
 from freehold.train.distil.distil import distil
+from freehold.train.encoders import find
 from freehold.train.finetune import FitResult, fit
+from freehold.train.objective import Plain
 from freehold.train.predict import logits
 from freehold.train.recipe import Recipe
+from freehold.train.run import Run, prepare
+from freehold.train.search.trial import settled
 
 
 def broken(count: int, seed: int, *, lines: bool = True) -> Dataset:
@@ -76,3 +83,29 @@ def test_a_student_sees_them_too_and_one_of_a_teacher_that_does_not_sees_none(
     blind = fit(broken(32, 1, lines=False), broken(16, 2, lines=False), short, tmp_path / "blind")
     other = distil(blind.path, *data, short, tmp_path / "other", layers=1)
     assert not read_meta(other.fit.path).lines
+
+
+def prepared(train: Dataset, recipe: Recipe, out: Path, **more: Any) -> Run:
+    machine = hardware.choose("fp32")
+    return prepare(
+        train, broken(2, 2, lines=False), recipe, machine, find(recipe.base), out, **more
+    )
+
+
+def test_lines_of_unlabelled_texts_are_shown_too(recipe: Recipe, tmp_path: Path) -> None:
+    train, texts = broken(8, 1, lines=False), [TaggedExample(1, ("my", "bike"), None, (1,))]
+    assert not prepared(train, recipe, tmp_path / "m").meta.lines
+    run = prepared(train, recipe, tmp_path / "m", objective=Plain(), unlabelled=texts)
+    assert run.meta.lines
+    assert len(run.job.material.ids[-1]) == len(("[CLS]", "my", LINE, "bike", "[SEP]"))
+
+
+def test_a_search_settles_what_a_training_on_several_lines_would(
+    encoder: Path, tmp_path: Path
+) -> None:
+    words = ("please", "my", "bike", "today")
+    example = TaggedExample(1, words, ("B-NAME", "O", "O", "O"), (1, 2, 3))
+    train = dataset([example] * 1000, "many")
+    recipe = Recipe(base=str(encoder), threads=1, precision="fp32")
+    run = prepared(train, recipe, tmp_path / "m")
+    assert settled(train, recipe, find(str(encoder))).document() == run.meta.recipe

@@ -9,8 +9,10 @@ as the token that separates two texts ([SEP], </s>).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 __all__ = ["LINE", "breaks_between", "mark_of", "with_lines", "without_lines"]
 
@@ -60,10 +62,10 @@ def breaks_between(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, ..
 def mark_of(tokenizer: Tokenizer) -> str | None:
     """The token by which this tokenizer ends a text, as it can be written among words; None where
     it ends a text by none, or does not know it there."""
-    special = tokenizer.encode("").tokens
-    if not special:
+    text = tokenizer.encode("a")
+    if not text.special_tokens_mask or not text.special_tokens_mask[-1]:
         return None
-    mark = str(special[-1])
+    mark = str(text.tokens[-1])
     among = tokenizer.encode(["a", mark, "a"], is_pretokenized=True, add_special_tokens=False)
     known = [token for token, word in zip(among.tokens, among.word_ids, strict=True) if word == 1]
     return mark if known == [mark] else None

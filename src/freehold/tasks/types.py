@@ -18,6 +18,7 @@ __all__ = [
     "ScoredExample",
     "TaggedExample",
     "Task",
+    "has_lines",
 ]
 
 Task = str  # a task's kind: the name of one of the files in freehold.tasks, with hyphens
@@ -155,6 +156,12 @@ class QuestionExample:
 
 
 AnyExample = Example | TaggedExample | LabelsExample | ScoredExample | PairExample | QuestionExample
+
+
+def has_lines(examples: Sequence[AnyExample]) -> bool:
+    """Whether any of them has several lines, so that who learns from them is shown where one
+    ends."""
+    return any(isinstance(example, TaggedExample) and example.breaks for example in examples)
 
 
 @dataclass(frozen=True, slots=True)

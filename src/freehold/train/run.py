@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from freehold.errors import TrainError
 from freehold.store import files as disk
 from freehold.tasks.base import Logits, Score
-from freehold.tasks.types import Dataset
+from freehold.tasks.types import Dataset, has_lines
 from freehold.train import checkpoint, state
 from freehold.train.adapter import Adapter, Rows, adapter_of
 from freehold.train.adversarial import objective_of
@@ -160,7 +160,7 @@ def prepare(
     max_length = min(recipe.max_length, longest_input(files))
     examples = augmented(train, recipe.augment, recipe.seed).examples
     casing = marks_case(recipe, adapter.task, files, tokenizer)
-    lines = any(getattr(example, "breaks", ()) for example in examples)
+    lines = has_lines([*examples, *unlabelled])
     encode = functools.partial(
         adapter.encode, tokenizer, max_length=max_length, casing=casing, lines=lines
     )

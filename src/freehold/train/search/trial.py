@@ -9,7 +9,7 @@ from typing import Any
 
 from freehold.clock import SystemClock
 from freehold.errors import TrainError
-from freehold.tasks.types import Dataset
+from freehold.tasks.types import Dataset, has_lines
 from freehold.train.encoders import EncoderFiles
 from freehold.train.progress import Progress
 from freehold.train.recipe import Recipe
@@ -100,5 +100,7 @@ def settled(train: Dataset, recipe: Recipe, files: EncoderFiles) -> Recipe:
     from freehold.train.static import suited
 
     max_length = min(recipe.max_length, longest_input(files))
-    rows = adapter_of(train.task).encode(load_tokenizer(files.folder), train.examples, max_length)
+    rows = adapter_of(train.task).encode(
+        load_tokenizer(files.folder), train.examples, max_length, lines=has_lines(train.examples)
+    )
     return suited(recipe, files).resolved(train.task, int(rows.lengths().sum()))
