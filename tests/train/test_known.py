@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from little import sentences, texts
 
 from freehold.errors import TrainError
-from freehold.tasks.types import Dataset
+from freehold.tasks.types import Dataset, PairExample, ScoredExample
 from freehold.train.finetune import FitResult, fit
 from freehold.train.heads.base import head_of
 from freehold.train.known import Known
@@ -85,6 +86,39 @@ def test_of_a_team_each_process_hears_what_the_others_noted() -> None:
         assert one.begun.tolist() == [True, False, True, True]
 
 
+def test_a_stopped_team_goes_on_with_what_all_of_it_noted() -> None:
+    first, other = team = known_of(4, 0.5), known_of(4, 0.5)
+    first.note([0], np.array([True]))
+    other.note([2], np.array([True]))
+    for one in team:
+        one.add_up = lambda sums: sums.copy_(torch.tensor([[1.0, 0, 1, 0]] * 2))
+        one.agree()
+    kept = first.tensors()  # the first writes for all
+    first, other = team = known_of(4, 0.5), known_of(4, 0.5)
+    for one in team:
+        one.restore(kept)
+    first.note([1], np.array([True]))
+    other.note([3], np.array([False]))
+    for one in team:
+        one.add_up = lambda sums: sums.copy_(torch.tensor([[0.0, 1, 0, 0], [0, 1, 0, 1]]))
+        one.end_epoch()
+        assert one.begun.tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_run_that_is_stopped_hears_of_the_others_first(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: bool
+) -> None:
+    called: list[bool] = []
+    monkeypatch.setattr(Known, "agree", lambda self: called.append(True))
+    if looks:  # stopped while it looks at dev
+        monkeypatch.setattr("freehold.train.run.Run.answers", lambda self, go_on: None)
+    data, skipping = texts(8, 1), dataclasses.replace(recipe, skip_known=0.5)
+    stopped = fit(data, data, skipping, tmp_path / "m", should_stop=lambda: not looks)
+    assert stopped.interrupted
+    assert called == [True]
+
+
 def test_it_is_as_certain_as_the_least_certain_part() -> None:
     even = torch.zeros(2, 3, 2)
     assert head_of("tags").certainty(even, torch.tensor([[0, 1, -100], [-100] * 3])).tolist() == [
@@ -114,6 +148,15 @@ def test_a_run_that_leaves_out_what_it_knows_learns_it_all_the_same(
     assert found.examples < 0.8 * 96 * 12
 
 
+def test_where_labels_are_smoothed_less_certainty_is_asked_for(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    skipping = dataclasses.replace(recipe, skip_known=0.75, epochs=12, label_smoothing=0.3)
+    found = fit(texts(96, 1), texts(40, 2), skipping, tmp_path / "model")
+    assert found.score > 0.95
+    assert found.examples < 0.8 * 96 * found.epochs
+
+
 def stopped_and_gone_on_with(
     data: Sequence[Dataset], recipe: Recipe, out: Path, at: int
 ) -> FitResult:
@@ -128,14 +171,17 @@ def stopped_and_gone_on_with(
     return fit(*data, recipe, out, resume=True)
 
 
+@pytest.mark.parametrize(("sure", "warmup"), [(0.95, 0.1), (0.0, 0.9)])
 def test_a_stopped_run_goes_on_to_the_same_weights(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sure: float, warmup: float
 ) -> None:
+    """Also where all is known soon, and the rate still rises when it goes on."""
+    monkeypatch.setattr("freehold.train.known.SURE", sure)
     monkeypatch.setattr("freehold.train.loop.TELL_EVERY", 0.0)
     data = texts(96, 1), texts(40, 2)
-    skipping = dataclasses.replace(recipe, skip_known=0.75, epochs=8)
+    skipping = dataclasses.replace(recipe, skip_known=0.75, epochs=8, warmup=warmup)
     whole = fit(*data, skipping, tmp_path / "whole")
-    for at in (20, 45):
+    for at in (20, 35):
         parts = stopped_and_gone_on_with(data, skipping, tmp_path / f"parts{at}", at)
         assert parts.examples == whole.examples
         for one, other in zip(
@@ -162,8 +208,26 @@ def test_the_steps_that_are_told_end_with_those_that_are_taken(
     ],
 )
 def test_it_is_refused_beside_other_objectives(
-    recipe: Recipe, tmp_path: Path, change: dict[str, str], why: str
+    recipe: Recipe, tmp_path: Path, change: dict[str, Any], why: str
 ) -> None:
-    skipping = dataclasses.replace(recipe, skip_known=0.5, **change)  # type: ignore[arg-type]
+    skipping = dataclasses.replace(recipe, skip_known=0.5, **change)
     with pytest.raises(TrainError, match=why):
         fit(texts(16, 1), texts(8, 2), skipping, tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("task", "example"),
+    [
+        ("regression", ScoredExample(1, "hello", 0.5)),
+        ("pair-scoring", PairExample(1, "hello", "again", score=0.5)),
+        ("sentence-embedding", PairExample(1, "hello", "again", score=0.5)),
+    ],
+)
+def test_it_is_refused_where_answers_have_no_probability(
+    recipe: Recipe, tmp_path: Path, task: str, example: Any
+) -> None:
+    examples = [dataclasses.replace(example, score=score) for score in (0.0, 1.0, 2.0)]
+    data = dataclasses.replace(texts(3, 1), task=task, examples=examples)
+    skipping = dataclasses.replace(recipe, skip_known=0.5)
+    with pytest.raises(TrainError, match=f"{task} has no probability"):
+        fit(data, data, skipping, tmp_path / "m")

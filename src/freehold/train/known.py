@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SURE", "Heeding", "Known"]
 
-SURE = 0.95  # the probability of the right answer from which on an example is known
+# The probability of the right answer from which on an example is known, as a share of what the loss
+# asks for at least: with labels smoothed by 0.1 that is 0.9.
+SURE = 0.95
 STREAM = 7  # of the seed's random numbers
 
 
@@ -61,8 +63,8 @@ class Known:
         self.noted[numbers] = sure
         self._fresh[numbers] = True
 
-    def end_epoch(self) -> None:
-        """What was noted counts from the next epoch on."""
+    def agree(self) -> None:
+        """Of a team each process hears what the others noted."""
         if self.add_up is not None:
             told = torch.from_numpy(np.stack([self.noted & self._fresh, self._fresh]))
             sums = told.to(torch.float32)
@@ -70,6 +72,10 @@ class Known:
             known, seen = sums.numpy()
             self.noted = np.where(seen > 0, known == seen, self.noted)
         self._fresh[:] = False
+
+    def end_epoch(self) -> None:
+        """What was noted counts from the next epoch on."""
+        self.agree()
         self.begun = self.noted.copy()
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -92,5 +98,6 @@ class Heeding:
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without types
         with torch.no_grad():
             sure = cast("Head", job.module).certainty(logits.detach().float(), batch.targets)
-        self._known.note(batch.numbers, (sure >= SURE).cpu().numpy())
+        known = sure >= SURE * (1 - job.label_smoothing)
+        self._known.note(batch.numbers, known.cpu().numpy())
         return loss.detach()

@@ -125,7 +125,8 @@ class Loop:
         self._told = self._saved = self._clock.monotonic()
         self._first_examples, self._first_seconds = position.examples, position.seconds
         self._first_step = position.step
-        self.steps = self._planned = self._count(0)
+        # With nothing left out, so that a run that goes on counts as it did when it began.
+        self.steps = self._planned = sum(len(self._whole(epoch)) for epoch in range(job.epochs))
         self._batches = 1  # of the epoch under way
 
     def run(self) -> bool:
@@ -142,25 +143,36 @@ class Loop:
         while here.epoch < self.job.epochs and here.stale < self.job.patience:
             batches = self._plan(here.epoch)
             self._batches = len(batches)
-            self.steps = here.step - here.batch + self._count(here.epoch)
+            if self.job.known is not None:  # later epochs will be about as long
+                left = self.job.epochs - here.epoch
+                self.steps = here.step - here.batch + left * len(batches)
             self.job.module.train()
             while here.batch < len(batches):
                 if self._stopping():
-                    return False
+                    return self._break_off()
                 self._step(batches[here.batch])
                 self._tell(None)
             score = self._evaluate()
             if score is None:
-                return False
+                return self._break_off()
             if self.job.known is not None:
                 self.job.known.end_epoch()
             self._finish_epoch(score)
         return True
 
+    def _break_off(self) -> bool:
+        """In the middle of an epoch. Of a team all are here, and one writes down what all noted."""
+        if self.job.known is not None:
+            self.job.known.agree()
+        return False
+
     def _plan(self, epoch: int) -> list[list[int]]:
+        known = self.job.known
+        return self._whole(epoch) if known is None else known.plan(epoch)
+
+    def _whole(self, epoch: int) -> list[list[int]]:
+        """The batches of an epoch with nothing left out."""
         job = self.job
-        if job.known is not None:
-            return job.known.plan(epoch)
         if job.plan is not None:
             return job.plan(epoch)
         return epoch_plan(self._lengths, job.batch_tokens, seed=job.seed, epoch=epoch)
@@ -181,10 +193,6 @@ class Loop:
         here.batch += 1
         here.step += 1
         here.seconds += self._clock.monotonic() - started
-
-    def _count(self, first: int) -> int:
-        """Batches from an epoch on, as far as they can be told now."""
-        return sum(len(self._plan(epoch)) for epoch in range(first, self.job.epochs))
 
     def _moment(self) -> float:
         """The step, by which the rate rises and falls. Where epochs become shorter, as much of the

@@ -19,6 +19,7 @@ class NumberHead(LabelHead):
     their standard deviations; both are kept beside the weights, so that logits have its units."""
 
     labelled = False
+    certain = False
 
     def __init__(self, encoder: torch.nn.Module, labels: int, dropout: float) -> None:
         super().__init__(encoder, labels, dropout)
