@@ -42,9 +42,7 @@ class Business:
 
 @dataclass(frozen=True, slots=True)
 class TaskSection:
-    kind: str = setting(
-        "text-classification", "What the model does: text-classification or token-classification."
-    )
+    kind: str = setting("text-classification", "What the model does; docs/tasks.md has the tasks.")
     model: str = setting(
         "", "The model's name in the registry and in URLs; empty: the project's name."
     )
@@ -63,7 +61,11 @@ class DataFiles:
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    base: str = setting("minilm", "Encoder to start from: minilm, a folder, or a model hub's id.")
+    base: str = setting(
+        "minilm",
+        "Encoder to start from: minilm, a folder (relative to freehold.toml), a model hub's id, or "
+        "MODEL@V.",
+    )
     epochs: int = setting(0, "Passes over the training data at most; 0: chosen by task and size.")
     learning_rate: float = setting(0.0, "Peak learning rate; 0: chosen by task.")
     batch_tokens: int = setting(0, "Tokens in a batch, padding included; 0: the recipe's default.")

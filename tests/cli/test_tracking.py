@@ -26,7 +26,7 @@ def _toml(folder: Path, uri: str) -> None:
     (folder / "freehold.toml").write_text(
         '[project]\nname = "shop"\n[data]\ntrain = "train.jsonl"\ndev = "dev.jsonl"\n'
         f"[train]\nbase = {json.dumps(str(folder / 'tiny'))}\nthreads = 1\nepochs = 2\n"
-        f'tracking_uri = "{uri}"\n'
+        f'max_length = 64\ntracking_uri = "{uri}"\n'
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from freehold.cli.data import _encoder
 from freehold.cli.main import main
+from freehold.project_file import load_project
 from freehold.testing import run_verb, tiny_encoder
 
 pytestmark = pytest.mark.slow
@@ -60,6 +62,12 @@ def test_a_version_hands_its_encoder_to_another_task(project: Path) -> None:
     assert (lineage["method"], lineage["parent"], lineage["base"]) == (
         "transfer", "shop@1", "shop@1",
     )  # fmt: skip
+
+
+def test_labels_are_reviewed_by_a_version_of_the_project(project: Path) -> None:
+    files = _encoder(load_project(project / "freehold.toml"), "shop@1")
+    assert files.name == "shop@1"
+    assert (files.folder / "model.safetensors").is_file()
 
 
 def test_a_source_is_one_version_that_there_is(project: Path) -> None:

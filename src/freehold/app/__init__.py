@@ -92,7 +92,9 @@ class App:
         origin = version.lineage["data"].get("dev")  # what was pretrained only has none
         if origin is None or not (path := self.project.root / origin["path"]).is_file():
             return None
-        data = self.read(path, task=version.task)
+        # By the columns that it was chosen by: nobody need name them again.
+        columns = origin.get("columns") or [None]
+        data = self.read(path, task=version.task, text=columns[0], label=columns[-1])
         return data if data.sha256 == origin["sha256"] else None
 
 

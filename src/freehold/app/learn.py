@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.app import App
 from freehold.app.track import tracking
-from freehold.app.versions import encoder_files, parent_of, register, registering
+from freehold.app.versions import encoder_files, parent_of, register, registering, say_length
 from freehold.errors import ConflictError, DataError, NotFoundError, TrainError
+from freehold.project import Project
 from freehold.registry import Version
 from freehold.store.files import replacing
 
@@ -31,6 +32,7 @@ __all__ = [
     "Predicted",
     "Trained",
     "alone",
+    "base_of",
     "evaluate",
     "export",
     "predict",
@@ -39,9 +41,13 @@ __all__ = [
     "train",
 ]
 
+# Settings of [train] whose 0 stands for "the recipe's own choice".
+OPEN = ("epochs", "learning_rate", "batch_tokens", "patience", "threads")
+
 
 def recipe_of(app: App, **knobs: Any) -> Recipe:
-    """The recipe of [train] in freehold.toml; a knob that is not None replaces its setting."""
+    """The recipe of [train] in freehold.toml; a knob that is not None replaces its setting. A base
+    that is a folder is named there relative to the file, as the data is."""
     from freehold.train.recipe import Recipe
 
     settings = app.project.train
@@ -52,11 +58,23 @@ def recipe_of(app: App, **knobs: Any) -> Recipe:
         if name in ("ray_address", "tracking_uri"):  # where it is trained and told of, not how
             continue
         given = knobs.get(name)
-        # 0 in freehold.toml stands for "the recipe's own choice".
-        value = given if given is not None else getattr(settings, name)
-        if given is not None or value not in (0, 0.0) or name == "seed":
-            chosen[name] = value
+        if given is not None:
+            chosen[name] = given
+        elif name == "base":
+            chosen[name] = base_of(app.project)
+        elif name not in OPEN or getattr(settings, name):
+            chosen[name] = getattr(settings, name)
     return Recipe(**chosen)
+
+
+def base_of(project: Project) -> str:
+    """The encoder of [train], where it is a folder found from wherever one stands."""
+    named = project.train.base
+    folder = project.root / named
+    if named in ("", "minilm") or not folder.is_dir():
+        return named
+    here = Path(named)
+    return named if here.is_dir() and here.samefile(folder) else str(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +116,8 @@ def train(
             parent=parent_of(recipe.base),
         ) as tracked,
     ):
+        files = encoder_files(app, recipe.base)
+        say_length(app, files, recipe.max_length)
         result = fit(
             train_data,
             dev_data,
@@ -106,7 +126,7 @@ def train(
             on_progress=tracked.watch(on_progress),
             resume=resume,
             hold=True,
-            files=encoder_files(app, recipe.base),
+            files=files,
         )
         if result.epochs == 0:
             return Trained(None, result, run)

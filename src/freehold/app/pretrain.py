@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from freehold.app import App
 from freehold.app.learn import alone
 from freehold.app.track import tracking
-from freehold.app.versions import encoder_files, enter, learnt, parent_of, registering
+from freehold.app.versions import (
+    encoder_files,
+    enter,
+    learnt,
+    parent_of,
+    registering,
+    say_length,
+)
 from freehold.errors import DataError
 from freehold.registry import Version
 
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
     from freehold.train.pretrain.run import Pretrained
     from freehold.train.progress import Progress
 
-__all__ = ["PretrainedVersion", "pretrain", "read_corpus"]
+__all__ = ["PretrainedVersion", "pretrain", "pretraining_of", "read_corpus"]
 
 LANGUAGE = ("mlm", "clm")  # objectives that a perplexity tells of
 
@@ -33,6 +40,20 @@ class PretrainedVersion:
     version: Version | None
     result: Pretrained
     run: Path
+
+
+def pretraining_of(app: App, **knobs: Any) -> Pretraining:
+    """The recipe of these knobs, None for one that is not given. Of [train] count those settings
+    that are of the machine and of chance, not of a task: precision, threads and seed."""
+    from freehold.train.pretrain.knobs import Pretraining
+
+    settings = app.project.train
+    chosen: dict[str, Any] = {
+        "precision": settings.precision,
+        "threads": settings.threads or None,
+        "seed": settings.seed,
+    }
+    return Pretraining(**chosen | {name: v for name, v in knobs.items() if v is not None})
 
 
 def read_corpus(
@@ -89,6 +110,8 @@ def pretrain(
             score_name="perplexity" if recipe.objective in LANGUAGE else "retrieval_accuracy",
         ) as tracked,
     ):
+        files = encoder_files(app, recipe.base)
+        say_length(app, files, recipe.max_length)
         result = learn(
             corpus,
             recipe,
@@ -96,7 +119,7 @@ def pretrain(
             on_progress=tracked.watch(on_progress),
             resume=resume,
             hold=True,
-            files=encoder_files(app, recipe.base),
+            files=files,
         )
         if not result.best_round:
             return PretrainedVersion(None, result, run)

@@ -30,6 +30,7 @@ __all__ = [
     "parent_of",
     "register",
     "registering",
+    "say_length",
     "settings_of",
 ]
 
@@ -61,6 +62,17 @@ def registering(app: App, run: Path, *, interrupted: bool) -> Iterator[None]:
 
         shutil.rmtree(run, ignore_errors=True)
         path_of(run).unlink(missing_ok=True)
+
+
+def say_length(app: App, files: EncoderFiles, max_length: int) -> None:
+    """A remark where the encoder has no positions for as many tokens as were asked for."""
+    from freehold.train.encoders import longest_input
+
+    if (longest := longest_input(files)) < max_length:
+        app.remark(
+            f"{files.name} has positions for {longest:,} tokens, so max_length is that and not "
+            f"{max_length:,}."
+        )
 
 
 def parent_of(base: str) -> str | None:
@@ -209,4 +221,10 @@ def origin(app: App, data: Dataset) -> dict[str, Any]:
     path: Path = data.path.resolve()
     inside = path.is_relative_to(app.project.root)
     shown = path.relative_to(app.project.root) if inside else path
-    return {"path": shown.as_posix(), "sha256": data.sha256, "rows": len(data)}
+    return {
+        "path": shown.as_posix(),
+        "sha256": data.sha256,
+        "rows": len(data),
+        # In the order of their roles: the first and the last are what --text and --label name.
+        "columns": list(data.columns.values()),
+    }

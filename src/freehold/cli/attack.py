@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from freehold.cli.common import Output, columns, project_of, verb
+from freehold.cli.common import SEED, Output, columns, project_of, require_effect, verb
 
 KINDS = ("typo", "swap", "homoglyph", "synonym")
 
@@ -44,7 +44,7 @@ KINDS = ("typo", "swap", "homoglyph", "synonym")
     show_default=True,
     help="Texts at most, drawn by the seed.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--html", type=click.Path(path_type=Path), help="Where to write the report page.")
 @columns
 @verb
@@ -64,6 +64,8 @@ def command(
     label: str | None,
 ) -> None:
     """Attack MODEL (bank, or bank@2) on labelled texts; the dev file by default."""
+    if kinds and "synonym" not in kinds:
+        require_effect(["similarity"], "is for --kind synonym.")
     from typing import cast
 
     from freehold.app import open_app

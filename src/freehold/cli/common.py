@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from freehold.errors import FreeholdError, MissingDependencyError
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from freehold.project import Project
 
-__all__ = ["Output", "columns", "project_of", "verb"]
+__all__ = ["SEED", "Output", "columns", "project_of", "require_effect", "verb"]
+
+SEED = click.IntRange(0, 2**32 - 1)  # what every library that draws takes
 
 
 @dataclass
@@ -83,6 +86,16 @@ def columns(function: Callable[..., None]) -> Callable[..., None]:
     return click.option("--text", help="The column with the text (or the words).")(function)
 
 
+def require_effect(names: Sequence[str], why: str) -> None:
+    """A usage error where one of these parameters was given on the command line, though it would
+    change nothing: "--NAME" and `why`."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        if option.name in names and given:
+            raise click.UsageError(f"{option.opts[0]} {why}")
+
+
 def verb(function: Callable[..., None]) -> Callable[..., None]:
     """Give a click command --json and --project; errors become a sentence and exit code 1."""
 
@@ -136,6 +149,9 @@ def _errors(output: Output) -> Iterator[None]:
             raise
         _fail(output, MissingDependencyError(library, _EXTRAS[library], "This verb"))
     except KeyboardInterrupt:
+        if output.json:
+            output.document({"error": "stopped", "hint": None})
+            output.flush()
         output.err.print("freehold: stopped.", markup=False)
         raise SystemExit(1) from None
 

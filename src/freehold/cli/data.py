@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from freehold.cli.common import Output, project_of, verb
+from freehold.cli.common import SEED, Output, project_of, require_effect, verb
 
 if TYPE_CHECKING:
     from freehold.project import Project
     from freehold.tasks.types import Dataset, Task
+    from freehold.train.encoders import EncoderFiles
 
 _FILE = click.Path(path_type=Path)
 
@@ -68,7 +69,7 @@ def check(
 @click.option("--vary", is_flag=True, help="A quarter of the texts end early, at a random length.")
 @click.option("--times", type=click.IntRange(min=1), default=1, show_default=True,
               help="Write all sentences so often, with --vary cut anew each time.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Of --vary.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of --vary.")
 @click.option("--out", type=_FILE, help="The file to write.")
 @click.option("--text", help="The column with the words.")
 @click.option("--label", help="The column with the tags.")
@@ -89,6 +90,8 @@ def join(
     """
     from freehold.data.join import join as put_together
 
+    if (project := _project(output, needed=False)) is not None:
+        text, label = text or project.data.text, label or project.data.label
     data = _read(file, "token-classification", text or None, label or None)
     path = out or file.with_name(f"{file.stem}-joined.jsonl")
     done = put_together(data, path, words=words, vary=vary, seed=seed, times=times)
@@ -108,9 +111,9 @@ def join(
               help="Texts of the pool to rank.")  # fmt: skip
 @click.option("--apply", "sheet", type=_FILE, help="A corrected sheet: write its labels into FILE.")
 @click.option("--out", type=_FILE, help="The sheet to write; with --apply, the corrected file.")
-@click.option("--base", help="Encoder to judge by: minilm, a folder, or a hub id.")
+@click.option("--base", help="Encoder to judge by: minilm, a folder, a hub id, or MODEL@V.")
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the folds.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the folds.")
 @click.option("--threads", type=click.IntRange(min=1))
 @click.option("--text", help="The column with the text.")
 @click.option("--label", help="The column with the label.")
@@ -137,6 +140,12 @@ def review(
 
     if pool is not None and sheet is not None:
         raise InputError("--pool and --apply do not go together.", hint="Give one of them.")
+    if pool is None:
+        require_effect(["most"], "is for --pool.")
+    if pool is not None or sheet is not None:
+        require_effect(["folds", "seed"], "has no effect with --pool or --apply.")
+    if sheet is not None:
+        require_effect(["base", "threads"], "has no effect with --apply.")
     project = _project(output, needed=file is None)
     if project is not None:
         text, label = text or project.data.text, label or project.data.label
@@ -150,12 +159,12 @@ def review(
         "max_length": project.train.max_length if project else 128,
         "threads": threads or (project.train.threads if project else 0) or None,
     }
-    name = base or (project.train.base if project else "minilm")
+    files = _encoder(project, base)
     out = out or Path(f"{(pool or file).stem}-{'wanted' if pool else 'review'}.csv")
     if pool is not None:
-        _suggest(output, data, pool, out, name, text or None, most, options)
+        _suggest(output, data, pool, out, files, text or None, most, options)
     else:
-        _review(output, data, out, name, {**options, "folds": folds, "seed": seed})
+        _review(output, data, out, files, {**options, "folds": folds, "seed": seed})
 
 
 def _apply(output: Output, data: Dataset, sheet: Path, out: Path | None) -> None:
@@ -177,18 +186,32 @@ def _apply(output: Output, data: Dataset, sheet: Path, out: Path | None) -> None
     )
 
 
-def _review(output: Output, data: Dataset, out: Path, base: str, options: dict[str, Any]) -> None:
+def _encoder(project: Project | None, base: str | None) -> EncoderFiles:
+    """As named, or the project's; of a project also a version."""
+    from freehold.app import open_app
+    from freehold.app.learn import base_of
+    from freehold.app.versions import encoder_files
+    from freehold.train.encoders import find
+
+    if project is None:
+        return find(base or "minilm")
+    with open_app(project) as app:
+        return encoder_files(app, base or base_of(project))
+
+
+def _review(
+    output: Output, data: Dataset, out: Path, files: EncoderFiles, options: dict[str, Any]
+) -> None:
     from dataclasses import asdict
 
     from freehold.app.review import review as look
     from freehold.cli.progress import counting_bar
     from freehold.evaluate.review.terminal import suspects_table
-    from freehold.train.encoders import find
 
     with counting_bar(output.err) as draw:
         found = look(
             data,
-            find(base),
+            files,
             out,
             on_progress=lambda done, of: draw(f"reading {data.path.name}", of, done),
             **options,
@@ -218,7 +241,7 @@ def _suggest(
     data: Dataset,
     pool: Path,
     out: Path,
-    base: str,
+    files: EncoderFiles,
     text: str | None,
     most: int,
     options: dict[str, Any],
@@ -229,14 +252,13 @@ def _suggest(
     from freehold.cli.progress import counting_bar
     from freehold.data.read import read_dataset
     from freehold.evaluate.review.terminal import wanted_table
-    from freehold.train.encoders import find
 
     unlabelled = read_dataset(pool, task="text-classification", text=text, labelled=False)
     with counting_bar(output.err) as draw:
         found = suggest(
             data,
             unlabelled,
-            find(base),
+            files,
             out,
             most=most,
             on_progress=lambda done, of: draw("reading texts", of, done),

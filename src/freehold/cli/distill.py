@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from freehold.cli.common import Output, columns, project_of, verb
+from freehold.cli.common import SEED, Output, columns, project_of, require_effect, verb
 
 
 class _Layers(click.ParamType[Any]):
@@ -57,7 +57,7 @@ class _Layers(click.ParamType[Any]):
 @click.option("--patience", type=click.IntRange(min=1))
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
 @click.option("--threads", type=click.IntRange(min=1))
-@click.option("--seed", type=int)
+@click.option("--seed", type=SEED)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 @columns
 @verb
@@ -82,6 +82,8 @@ def command(
 ) -> None:
     """Train a small student to answer as TEACHER does: a version (bank@1), or an encoder without a
     task (minilm, a folder, a hub id), whose vectors of the texts of --corpus it learns."""
+    if student == "static":
+        require_effect(["layers", "hidden"], "is for --student layers: a static one has none.")
     from freehold.app import open_app
     from freehold.app.distill import distill, distill_encoder, is_encoder
     from freehold.app.learn import recipe_of
@@ -90,6 +92,8 @@ def command(
 
     given = {"temperature": temperature, "soft": soft, "hidden": hidden, "hard": hard}
     weights = Weights(**{name: value for name, value in given.items() if value is not None})
+    if not weights.soft:
+        require_effect(["temperature"], "is of --soft, which is 0.")
     with open_app(project_of(output), remark=output.remark) as app, training_bar(output.err) as bar:
         texts = functools.partial(app.read, task="text-classification", labelled=False, text=text)
         common: dict[str, Any] = {
@@ -102,17 +106,19 @@ def command(
             "on_progress": bar,
         }
         if is_encoder(app, teacher):
-            if len(corpora) != 1 or train_file or dev_file or augment:
+            if len(corpora) != 1 or train_file or dev_file or augment or label:
                 raise click.UsageError(
                     f"{teacher} is an encoder without a task: give one file with --corpus, "
-                    "and neither --data, --dev nor --augment."
+                    "and neither --data, --dev, --label nor --augment."
                 )
+            _require_alternatives("sentence-embedding")
             made = distill_encoder(
                 app, teacher=teacher, corpus=texts(corpora[0]), model=name or "encoder", **common
             )
             parent = teacher
         else:
             source = app.version(teacher, newest=True)
+            _require_alternatives(source.task)
             read = functools.partial(app.read, task=source.task, text=text, label=label)
             made = distill(
                 app,
@@ -155,3 +161,11 @@ def command(
         f"cost {cost:.4f} {version.currency} of machine."
     )
     output.show(f"Next: freehold evaluate {version.name} && freehold export {version.name}")
+
+
+def _require_alternatives(task: str) -> None:
+    """A temperature is of answers that are one of several."""
+    from freehold.train.distil.objective import ALTERNATIVES
+
+    if task not in ALTERNATIVES:
+        require_effect(["temperature"], f"is for tasks that choose one label, not for {task}.")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from freehold.cli.common import Output, columns, project_of, verb
+from freehold.cli.common import SEED, Output, columns, project_of, verb
 
 
 @click.command("evaluate")
 @click.argument("model", required=False)
 @click.option("--data", "file", type=click.Path(path_type=Path), help="Labelled texts.")
 @click.option("--html", type=click.Path(path_type=Path), help="Where to write the report page.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the intervals.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the intervals.")
 @columns
 @verb
 def command(

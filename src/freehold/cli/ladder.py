@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from freehold.cli.common import Output, columns, project_of, verb
+from freehold.cli.common import SEED, Output, columns, project_of, verb
 
 if TYPE_CHECKING:
     from freehold.train.progress import Progress
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--class-weights", type=click.Choice(["none", "balanced"]))
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
 @click.option("--threads", type=click.IntRange(min=1))
-@click.option("--seed", type=int, help="Of the split, the training and the intervals.")
+@click.option("--seed", type=SEED, help="Of the split, the training and the intervals.")
 @click.option("--html", type=click.Path(path_type=Path), help="Where to write the page.")
 @columns
 @verb

@@ -18,7 +18,7 @@ from freehold.cli.common import Output, columns, project_of, verb
 def command(
     output: Output, model: str, file: Path, out: Path, text: str | None, label: str | None
 ) -> None:
-    """Answer every text of a file with MODEL: its bundle, or the trained weights without one."""
+    """Answer every text of a file with MODEL's bundle, which is made first where there is none."""
     from freehold.app import open_app
     from freehold.app.learn import predict
     from freehold.cli.progress import steps

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from freehold.cli.common import Output, project_of, verb
+from freehold.cli.common import SEED, Output, project_of, require_effect, verb
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 @click.option("--looks", type=click.IntRange(min=1), help="How often they are looked at.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
 @click.option("--threads", type=click.IntRange(min=1))
-@click.option("--seed", type=int)
+@click.option("--seed", type=SEED)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 @verb
 def command(
@@ -79,14 +79,19 @@ def command(
     pairs = knobs["objective"] == "pairs"
     if other is not None and not pairs:
         raise click.UsageError("--text-b is for --objective pairs.")
+    if knobs["objective"] != "mlm":
+        require_effect(["mask_share", "head_share"], "is for --objective mlm.")
+    if knobs["objective"] in ("mlm", "clm"):
+        require_effect(["temperature"], "is for --objective simcse and pairs.")
+    else:
+        require_effect(["packing"], "is for --objective mlm and clm.")
     from freehold.app import open_app
-    from freehold.app.pretrain import pretrain, read_corpus
+    from freehold.app.pretrain import pretrain, pretraining_of, read_corpus
     from freehold.cli.progress import pretraining_bar
-    from freehold.train.pretrain.knobs import Pretraining
 
     project = project_of(output)
-    recipe = Pretraining(**{knob: value for knob, value in knobs.items() if value is not None})
     with open_app(project, remark=output.remark) as app:
+        recipe = pretraining_of(app, **knobs)
         data, corpus = read_corpus(file, pairs=pairs, text=text, other=other)
         output.remark(
             f"{file.name}: {len(corpus):,} different {'pairs' if pairs else 'texts'} "

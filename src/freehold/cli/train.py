@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from freehold.cli.common import Output, columns, project_of, verb
+from freehold.cli.common import SEED, Output, columns, project_of, require_effect, verb
+
+if TYPE_CHECKING:
+    from freehold.train.recipe import Recipe
 
 WORKERS = 2  # on Ray
 
@@ -62,7 +65,7 @@ WORKERS = 2  # on Ray
 @click.option("--patience", type=click.IntRange(min=1))
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
 @click.option("--threads", type=click.IntRange(min=1))
-@click.option("--seed", type=int)
+@click.option("--seed", type=SEED)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 @click.option("--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option(
@@ -102,10 +105,11 @@ def command(
     with open_app(project, remark=output.remark) as app:
         if source is not None:
             knobs["base"] = app.registry.get(source).name
+        recipe = recipe_of(app, **knobs)
+        _require_effect(recipe, few_shot=few_shot)
         read = functools.partial(app.read, task=task, text=text, label=label)
         train_data = read(app.data_path(train_file, "train"))
         dev_data = read(app.data_path(dev_file, "dev"))
-        recipe = recipe_of(app, **knobs)
         if shots is not None:
             train_data = draw_shots(train_data, shots, seed=recipe.seed)
         for data in (train_data, dev_data):
@@ -167,6 +171,22 @@ def command(
         f"{version.label_cost:.2f} {version.currency} of labels."
     )
     output.show(f"Next: freehold evaluate {version.name} && freehold export {version.name}")
+
+
+def _require_effect(recipe: Recipe, *, few_shot: bool) -> None:
+    """Options that are of another one, which was not taken."""
+    from freehold.train.recipe import HARDENED_BY
+
+    if not recipe.lora_rank:
+        require_effect(["lora_scale", "lora_modules"], "is for --lora-rank.")
+    for knob, methods in HARDENED_BY.items():
+        if recipe.adversarial not in methods:
+            require_effect([knob], f"is for --adversarial {', '.join(methods)}.")
+    if few_shot:
+        require_effect(
+            ["batch_tokens", "patience"],
+            "has no effect with --few-shot: batches are of 16 labels, and dev is looked at once.",
+        )
 
 
 def _method(*, source: str | None, few_shot: bool, hardened: bool) -> str:

@@ -10,13 +10,28 @@ from typing import Any, Literal, get_args
 from freehold.errors import TrainError
 from freehold.settings import setting
 
-__all__ = ["Adversarial", "Casing", "ClassWeights", "LoraModules", "Precision", "Recipe"]
+__all__ = [
+    "HARDENED_BY",
+    "Adversarial",
+    "Casing",
+    "ClassWeights",
+    "LoraModules",
+    "Precision",
+    "Recipe",
+]
 
 Precision = Literal["auto", "fp32", "bf16"]
 ClassWeights = Literal["none", "balanced"]
 LoraModules = Literal["attention", "all"]
 Casing = Literal["auto", "on", "off"]
 Adversarial = Literal["none", "fgm", "pgd", "freelb", "rdrop", "copies"]
+
+# Which ways of training on harder inputs a knob is of.
+HARDENED_BY: dict[str, tuple[Adversarial, ...]] = {
+    "adversarial_steps": ("pgd", "freelb", "copies"),
+    "adversarial_size": ("fgm", "pgd", "freelb"),
+    "adversarial_weight": ("fgm", "pgd", "rdrop", "copies"),
+}
 
 # What `epochs = None` aims at: so many optimizer steps in all, within the bounds of each task.
 STEPS = 700
