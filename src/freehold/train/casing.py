@@ -43,11 +43,16 @@ def marks_case(recipe: Recipe, task: Task, files: EncoderFiles, tokenizer: Token
             f"casing is on, but {task.kind} {why}.",
             hint="Leave casing at auto; it is for token classification with BERT and its kin.",
         )
-    if recipe.casing == "on":
-        return possible
     # With frozen layers nothing below them learns, and these rows have to be learnt. Where they
     # were learnt before, they are read as they were.
     learns = recipe.freeze_layers == 0 or bool(files.config().get(MARK))
+    if recipe.casing == "on" and not learns:
+        raise TrainError(
+            "casing is on, but freeze_layers keeps what it adds to the embeddings from learning.",
+            hint="Leave out one of them.",
+        )
+    if recipe.casing == "on":
+        return possible
     return possible and learns and folds_case(tokenizer)
 
 

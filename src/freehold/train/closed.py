@@ -77,11 +77,17 @@ def prepare(train: Dataset, dev: Dataset, recipe: Recipe, files: EncoderFiles) -
 
 
 def save(
-    run: Closed, module: torch.nn.Module, out: Path, *, config: Mapping[str, Any] | None = None
+    run: Closed,
+    module: torch.nn.Module,
+    out: Path,
+    *,
+    config: Mapping[str, Any] | None = None,
+    precision: str = "fp32",
 ) -> FitResult:
     """Score the module on dev in float32 and write it as the checkpoint `out`.
 
-    `config` is the encoder's config.json, where that is not the one in `run.files`.
+    `config` is the encoder's config.json, where that is not the one in `run.files`; `precision`
+    what the features were computed in.
     """
     logits = answer(module, run.adapter, run.dev_encoded, run.labels)
     score = run.adapter.score(run.dev.examples, logits, run.labels)
@@ -110,7 +116,7 @@ def save(
         epochs=1,
         interrupted=False,
         best_epoch=1,
-        precision="fp32",
+        precision=precision,
         threads=torch.get_num_threads(),
         base_sha256=run.files.sha256,
         dev_logits=logits,

@@ -61,7 +61,7 @@ def fit_frozen(
         with torch.no_grad():
             module.head.weight.copy_(torch.from_numpy(weights))
             module.head.bias.copy_(torch.from_numpy(biases))
-        return closed.save(run, module.cpu(), out)
+        return closed.save(run, module.cpu(), out, precision=machine.precision)
 
 
 class Scaled:

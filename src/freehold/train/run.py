@@ -306,6 +306,12 @@ def _choose_what_learns(module: torch.nn.Module, recipe: Recipe) -> None:
         inject(module, recipe)
     if recipe.freeze_layers:
         freeze(module, recipe.freeze_layers)
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            raise TrainError(
+                f"freeze_layers is {recipe.freeze_layers}, which leaves nothing to learn: the task "
+                "has no weights but the encoder's.",
+                hint="Freeze fewer layers.",
+            )
 
 
 def _optimizer(module: torch.nn.Module, rate: float, recipe: Recipe) -> torch.optim.AdamW:

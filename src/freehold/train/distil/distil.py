@@ -14,6 +14,7 @@ import numpy as np
 from freehold.clock import SystemClock
 from freehold.errors import TrainError
 from freehold.tasks.types import Dataset
+from freehold.train import hardware
 from freehold.train.adapter import adapter_of
 from freehold.train.checkpoint import LoadedModel, Meta, load
 from freehold.train.distil.augment import stretched
@@ -28,7 +29,7 @@ from freehold.train.loop import Job
 from freehold.train.objective import Plain
 from freehold.train.predict import logits_of
 from freehold.train.progress import Progress
-from freehold.train.recipe import Recipe
+from freehold.train.recipe import LORA_FASTER, Recipe
 from freehold.train.run import Run
 from freehold.train.static import static_student
 from freehold.train.vocabulary import shrink
@@ -111,8 +112,14 @@ def distil(
     if not model.meta.lines:
         corpus = [_in_one_line(example) for example in corpus]
     extra = [*corpus, *stretched(train.examples, augment, recipe.seed)]
+    if recipe.max_length < model.meta.max_length:
+        step(
+            f"max_length is {recipe.max_length}, so the student reads no more of a text, though "
+            f"the teacher reads {model.meta.max_length} tokens"
+        )
     step(f"the teacher answers {len(dev):,} dev examples")
-    teacher_score = _score(model, dev)
+    with hardware.settled(recipe.threads, recipe.seed):
+        teacher_score = _score(model, dev)
     start = out.with_name(f".{out.name}.student")
 
     def prepared(run: Run, stopping: Callable[[], bool]) -> None:
@@ -124,7 +131,8 @@ def distil(
             begun = write_student(files, kept, start)
         else:
             step("the teacher's vectors of single tokens become a table")
-            begun = static_student(files, start)
+            with hardware.settled(recipe.threads, recipe.seed):
+                begun = static_student(files, start)
         before = clock.monotonic() - started
         result = fit(
             train,
@@ -157,9 +165,10 @@ def suited(recipe: Recipe, examples: int, teacher: Meta, student: Student) -> Re
     if student == "static":  # has a choice of its own
         return recipe
     least, most = EPOCHS
+    rate = LEARNING_RATE * (LORA_FASTER if recipe.lora_rank else 1)
     return replace(
         recipe,
-        learning_rate=recipe.learning_rate or LEARNING_RATE,
+        learning_rate=recipe.learning_rate or rate,
         epochs=recipe.epochs or max(least, min(most, round(SEEN / examples))),
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from freehold.errors import TrainError
 from freehold.tasks.types import Dataset, PairExample
-from freehold.train import checkpoint
+from freehold.train import checkpoint, hardware
 from freehold.train.checkpoint import Meta
 from freehold.train.distil.distil import Distilled, distil
 from freehold.train.encoders import OUR_PREFIX, EncoderFiles, load_encoder, longest_input
@@ -52,7 +52,8 @@ def distil_encoder(
     own = out.with_name(f".{out.name}.teacher")
     try:
         _as_model(teacher, own, recipe)
-        scored = _scored(own, pairs)
+        with hardware.settled(recipe.threads, recipe.seed):
+            scored = _scored(own, pairs)
         aside = max(4, min(1000, len(scored) // KEPT_ASIDE))
         train, dev = (
             replace(corpus, task=TASK, examples=some) for some in (scored[aside:], scored[:aside])

@@ -25,7 +25,7 @@ from freehold.train.fewshot.sampler import Sampler
 from freehold.train.finetune import FitResult, fit
 from freehold.train.frozen import features, logistic
 from freehold.train.progress import Progress
-from freehold.train.recipe import Recipe
+from freehold.train.recipe import LORA_FASTER, Recipe
 from freehold.train.run import Run
 
 __all__ = ["fit_few"]
@@ -57,16 +57,24 @@ def fit_few(
     regression on the vectors of `train`, fitted once at the end; dev chooses nothing, it is scored.
     Stopping and going on are as in `fit`.
 
-    Raises TrainError for a task without one label a text, and what `fit` raises.
+    Raises TrainError for a task without one label a text, for smoothed labels, which neither the
+    contrast nor the head knows, and what `fit` raises.
     """
     if adapter_of(train.task).task.head != "label":
         raise TrainError(
             f"Few-shot learning is for tasks with one label a text, not for {train.task}.",
             hint="Leave out --few-shot.",
         )
+    if recipe.label_smoothing:
+        raise TrainError(
+            f"label_smoothing cannot be {recipe.label_smoothing}: few-shot learning compares texts "
+            "by their labels, and smooths none.",
+            hint="Leave label_smoothing at 0, also under [train] of freehold.toml.",
+        )
+    rate = LEARNING_RATE * (LORA_FASTER if recipe.lora_rank else 1)
     chosen = replace(
         recipe,
-        learning_rate=recipe.learning_rate or LEARNING_RATE,
+        learning_rate=recipe.learning_rate or rate,
         epochs=recipe.epochs or PASSES,
     )
     return fit(
@@ -86,6 +94,13 @@ def fit_few(
 
 def _equip(run: Run, stopping: Callable[[], bool]) -> None:
     """Give the run its batches, all in one round, and a head that is fitted at its end."""
+    encoder: Any = run.job.module.encoder
+    if not any(parameter.requires_grad for parameter in encoder.parameters()):
+        raise TrainError(
+            "freeze_layers leaves nothing of the encoder to learn, and few-shot learning teaches "
+            "the encoder.",
+            hint="Freeze fewer layers.",
+        )
     targets = [int(target) for target in run.job.material.targets]
     sampler = Sampler(targets, labels=LABELS, each=EACH, seed=run.job.seed)
     steps = max(1, round(len(targets) * run.job.epochs / sampler.size))
