@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -10,8 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from freehold.app import App
 from freehold.app.learn import alone, export, require_common_labels
+from freehold.app.rung_recipes import recipe_of_rung
 from freehold.app.track import tracking
 from freehold.app.versions import encoder_files, machine_cost, parent_of, register
 from freehold.errors import FreeholdError, InputError
@@ -34,7 +38,7 @@ SHOTS = 16  # examples of a label that the few-shot rung learns from
 
 @dataclass(frozen=True, slots=True)
 class _Climb:
-    """What every rung is given."""
+    """What every rung is given; `recipe` is the rung's own once it is climbed."""
 
     app: App
     train: Dataset
@@ -115,7 +119,10 @@ def split(app: App, data: Dataset, *, seed: int = 0) -> tuple[Dataset, Dataset]:
         raise InputError(
             f"A file for {data.task} is not divided here.", hint="Give a dev file with --dev."
         )
-    folder = app.project.state / "splits" / f"{data.path.stem}-{data.sha256[:12]}-{seed}"
+    # What is written depends on the columns that were taken, too.
+    read = msgspec.json.encode([data.sha256, data.task, sorted(data.columns.items())])
+    key = hashlib.sha256(read).hexdigest()[:12]
+    folder = app.project.state / "splits" / f"{data.path.stem}-{key}-{seed}"
     parts = []
     for name, numbers in zip(("train", "dev"), divide(data, seed=seed), strict=True):
         path = folder / f"{name}.jsonl"
@@ -157,7 +164,10 @@ def _one(climb: _Climb, rung: str, model: str) -> Version:
         recipe={"base": climb.recipe.base, "seed": climb.recipe.seed},
         data={"train": climb.train, "dev": climb.dev},
     ) as tracked:
-        learnt = RUNGS[rung].learn(replace(climb, on_progress=tracked.watch(climb.on_progress)))
+        recipe = recipe_of_rung(rung, climb.recipe)
+        learnt = RUNGS[rung].learn(
+            replace(climb, recipe=recipe, on_progress=tracked.watch(climb.on_progress))
+        )
         if learnt.result.interrupted:
             raise KeyboardInterrupt
         version = register(
@@ -168,7 +178,7 @@ def _one(climb: _Climb, rung: str, model: str) -> Version:
             result=learnt.result,
             train_data=learnt.train or climb.train,
             dev_data=climb.dev,
-            recipe=climb.recipe,
+            recipe=recipe,
             lineage=learnt.lineage,
             seconds=learnt.seconds,
         )
@@ -187,6 +197,7 @@ def _tfidf(climb: _Climb) -> _Learnt:
 def _static(climb: _Climb) -> _Learnt:
     """The table is made anew, and its making is charged: a first model has to pay for it."""
     from freehold.train.finetune import fit
+    from freehold.train.hardware import settled
     from freehold.train.static import static_student
 
     source = encoder_files(climb.app, climb.recipe.base)
@@ -196,12 +207,16 @@ def _static(climb: _Climb) -> _Learnt:
         if done == of or done % 8192 == 0:
             climb.step(f"static: {done:,} of {of:,} tokens through {source.name}")
 
-    table = static_student(source, climb.folder.with_name("table"), on_progress=made)
-    # The learning rate and the epochs that suit a transformer do not suit a table.
-    recipe = replace(climb.recipe, learning_rate=None, epochs=None)
+    with settled(climb.recipe.threads, climb.recipe.seed):
+        table = static_student(source, climb.folder.with_name("table"), on_progress=made)
     files = replace(table, name=f"static of {source.name}")
     result = fit(
-        climb.train, climb.dev, recipe, climb.folder, files=files, on_progress=climb.on_progress
+        climb.train,
+        climb.dev,
+        climb.recipe,
+        climb.folder,
+        files=files,
+        on_progress=climb.on_progress,
     )
     return _Learnt(
         result,
@@ -226,9 +241,8 @@ def _few_shot(climb: _Climb) -> _Learnt:
 
     drawn = draw_shots(climb.train, SHOTS, seed=climb.recipe.seed)
     files = encoder_files(climb.app, climb.recipe.base)
-    recipe = replace(climb.recipe, learning_rate=None, epochs=None)
     result = fit_few(
-        drawn, climb.dev, recipe, climb.folder, files=files, on_progress=climb.on_progress
+        drawn, climb.dev, climb.recipe, climb.folder, files=files, on_progress=climb.on_progress
     )
     return _Learnt(result, result.seconds, parent_of(climb.recipe.base), train=drawn)
 
