@@ -71,6 +71,17 @@ def test_the_best_trial_becomes_a_version_that_is_charged_with_the_search(projec
     assert "https:" not in page
 
 
+def test_a_study_is_gone_on_with_for_its_own_model_and_columns(project: Path) -> None:
+    with open_app(load_project(project / "freehold.toml")) as app:
+        settings = {"choice of columns": [{}, {}], "space": {}, "pruner": "median"}
+        Studies(app.database, app.clock).create("claims-1", "claims", settings)
+    words = ("--trials", "1", "--resume", "--study", "claims-1")
+    other = _document(_search(project, *words, "--name", "bank"), code=1)
+    assert other["error"] == "The study claims-1 is of claims, not of bank."
+    changed = _document(_search(project, *words), code=1)
+    assert "had another choice of columns;" in changed["error"]
+
+
 def test_ctrl_c_keeps_what_ended_and_the_search_goes_on(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

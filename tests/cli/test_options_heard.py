@@ -71,6 +71,7 @@ def app_of(folder: Path, **train: Any) -> Any:
             "pretrain --corpus c.txt --objective pairs --packing off",
             "--packing is for --objective mlm and clm.",
         ),
+        ("search --trials 1 --workers 3", "--workers is for --runner ray."),
         ("distill shop --student static --layers 2", "--layers is for --student layers"),
         ("distill shop --student static --hidden 1", "--hidden is for --student layers"),
         ("attack shop --kind typo --similarity 0.5", "--similarity is for --kind synonym."),
@@ -88,7 +89,7 @@ def test_an_option_of_another_one_is_refused(folder: Path, words: str, sentence:
 @pytest.mark.parametrize(
     "words",
     [
-        "train", "pretrain --corpus c.txt", "distill shop", "ladder",
+        "train", "pretrain --corpus c.txt", "distill shop", "ladder", "search --trials 1",
         "evaluate", "attack", "data review", "data join f.conll",
     ],
 )  # fmt: skip

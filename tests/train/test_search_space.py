@@ -30,6 +30,21 @@ def test_the_default_space_holds_the_recipe_it_is_made_about() -> None:
         assert knob.nearest(value) == value
 
 
+def test_a_knob_of_another_that_is_searched_too_has_its_effect(tmp_path: Path) -> None:
+    file = tmp_path / "space.toml"
+    file.write_text(
+        "[adversarial]\nchoices = ['none', 'fgm']\n[adversarial_size]\nlow = 0.1\nhigh = 0.2\n"
+        "[lora_rank]\nchoices = [0, 4]\n[lora_scale]\nlow = 1\nhigh = 2\n"
+    )
+    assert len(read_space(file, WHOLE)) == 4
+
+
+def test_what_has_no_last_layer_has_no_dropout_to_search() -> None:
+    assert "dropout" in default_space(WHOLE)
+    assert "dropout" not in default_space(WHOLE, layer=False)
+    assert "label_smoothing" not in default_space(WHOLE, chooses=False)
+
+
 @given(
     epochs=st.integers(1, 200),
     tokens=st.integers(16, 1 << 20),
@@ -82,6 +97,10 @@ def test_a_file_gives_ranges_and_choices(tmp_path: Path) -> None:
         ("[class_weights]\nchoices = ['none', 'odd']\n", "class_weights is 'odd'"),
         ("[class_weights]\nchoices = ['none', 'balanced']\nlow = 1\n", "choices stand alone"),
         ("[epochs]\nchoices = ['a', 'b']\n", "is of the wrong kind"),
+        ("[epochs]\nchoices = [1, 2.5]\n", "2.5 is of the wrong kind"),
+        ("[dropout]\nchoices = [0.1, true]\n", "True is of the wrong kind"),
+        ("[lora_scale]\nlow = 1\nhigh = 2\n", "changes nothing without lora_rank"),
+        ("[adversarial_size]\nlow = 0.1\nhigh = 0.2\n", "nothing without adversarial fgm, pgd"),
     ],
 )
 def test_a_bad_file_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:

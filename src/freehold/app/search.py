@@ -63,13 +63,14 @@ def search(
     train_data: Dataset,
     dev_data: Dataset,
     recipe: Recipe,
-    model: str,
+    model: str | None,
     plan: Plan,
     on_change: Callable[[Told], None] = lambda told: None,
     on_progress: Callable[[int, Progress], None] = lambda number, progress: None,
 ) -> Searched:
     """Try recipes within the budget and register the best trial's checkpoint as a version that is
-    charged with the whole search.
+    charged with the whole search. `model` is the study's where that is gone on with, else the
+    project's, where it is None.
 
     The first trial is the recipe as it stands. Ctrl-C ends the search after the step under way;
     ended trials are kept, and `plan.resume` goes on. Raises TrainError (nothing that could be
@@ -80,19 +81,23 @@ def search(
 
     require_common_labels(train_data, dev_data)
     studies = Studies(app.database, app.clock)
-    name = _name(studies, model, plan)
+    name = _name(studies, model or app.project.model, plan)
     with alone(app.project.state / "searches" / name):
         known = studies.get(name) if plan.resume else None
+        if known is not None and model not in (None, known.model):
+            raise ConflictError(
+                f"The study {name} is of {known.model}, not of {model}.", hint="Leave out --name."
+            )
         material = Material(train_data, dev_data, encoder_files(app, recipe.base))
         whole = settled(train_data, recipe, material.files)
         asked = _asked(plan, whole, known, train_data.task)
         settings = _settings(app, material, whole, asked)
         if known is None:
-            known = studies.create(name, model, settings)
+            known = studies.create(name, model or app.project.model, settings)
         _require_same(known.settings, settings)
         with tracking(
             app,
-            model=model,
+            model=known.model,
             method="search",
             task=train_data.task,
             recipe={"study": name, "pruner": asked.pruner, "searched": ", ".join(asked.space)},
@@ -168,7 +173,8 @@ def _asked(plan: Plan, recipe: Recipe, known: Study | None, task: str) -> _Asked
     elif settings:
         space = from_document(settings["space"])
     else:
-        space = default_space(recipe, chooses=task_of(task).chooses)
+        chooses, vector = task_of(task).chooses, task_of(task).head == "vector"
+        space = default_space(recipe, chooses=chooses, layer=not vector)
     return _Asked(space, plan.pruner or settings.get("pruner", "median"))
 
 
@@ -179,6 +185,7 @@ def _settings(app: App, material: Material, recipe: Recipe, asked: _Asked) -> di
     return {
         "training data": origin(app, material.train)["sha256"],
         "dev data": origin(app, material.dev)["sha256"],
+        "choice of columns": [dict(material.train.columns), dict(material.dev.columns)],
         "encoder": material.files.sha256,
         "recipe": {k: v for k, v in recipe.document().items() if k != "threads"},
         "space": document(asked.space),
@@ -187,7 +194,8 @@ def _settings(app: App, material: Material, recipe: Recipe, asked: _Asked) -> di
 
 
 def _require_same(kept: dict[str, Any], asked: dict[str, Any]) -> None:
-    differing = [name for name in asked if kept.get(name) != _plain(asked[name])]
+    both = [name for name in asked if name in kept]  # an older study has fewer
+    differing = [name for name in both if kept[name] != _plain(asked[name])]
     if differing:
         raise ConflictError(
             f"The study had another {' and '.join(differing)}; it cannot be gone on with.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from freehold.cli.common import Output, columns, project_of, verb
+from freehold.cli.common import SEED, Output, columns, project_of, require_effect, verb
 
 if TYPE_CHECKING:
     from freehold.app.search import Searched
@@ -54,13 +54,13 @@ class _Money(click.ParamType[Decimal]):
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="Trials at a time, with --runner ray.",
+    help="Trials at a time, with --runner ray (docs/runner.md).",
 )
 @click.option("--base", help="Encoder to start from: minilm, a folder, a hub id, or MODEL@V.")
 @click.option("--max-length", type=click.IntRange(min=8))
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]))
 @click.option("--threads", type=click.IntRange(min=1))
-@click.option("--seed", type=int)
+@click.option("--seed", type=SEED)
 @columns
 @verb
 def command(
@@ -87,6 +87,8 @@ def command(
     whole search. Limits count from the search's beginning, also with --resume."""
     if trials is None and minutes is None and money is None:
         raise click.UsageError("Give the search a budget: --minutes, --money or --trials.")
+    if runner == "local":
+        require_effect(["workers"], "is for --runner ray.")
     from freehold.app import open_app
     from freehold.app.learn import recipe_of
     from freehold.app.search import Plan, search
@@ -115,7 +117,7 @@ def command(
                 train_data=train_data,
                 dev_data=dev_data,
                 recipe=recipe_of(app, **recipe),
-                model=name or project.model,
+                model=name,
                 plan=plan,
                 on_change=on_change,
                 on_progress=on_progress,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from freehold.errors import TrainError
-from freehold.train.recipe import Recipe
+from freehold.train.recipe import HARDENED_BY, Recipe
 
 __all__ = ["Choice", "Knob", "Range", "Space", "default_space", "read_space", "with_knobs"]
 
@@ -55,11 +55,13 @@ Knob: TypeAlias = Range | Choice
 Space: TypeAlias = dict[str, Knob]
 
 
-def default_space(recipe: Recipe, *, chooses: bool = True) -> Space:
+def default_space(recipe: Recipe, *, chooses: bool = True, layer: bool = True) -> Space:
     """Ranges about a settled recipe, so that they fit the size of its data and its task; targets
-    are smoothed only where the task chooses one of several labels."""
+    are smoothed only where the task chooses one of several labels, and there is dropout only where
+    it has a last `layer`."""
     ranges = _ranges(recipe)
-    return {name: ranges[name] for name in USUAL if chooses or name != "label_smoothing"}
+    left_out = {"label_smoothing": not chooses, "dropout": not layer}
+    return {name: ranges[name] for name in USUAL if not left_out.get(name)}
 
 
 def with_knobs(recipe: Recipe, names: Sequence[str]) -> Space:
@@ -112,7 +114,25 @@ def read_space(path: Path, recipe: Recipe) -> Space:
             space[name] = _knob(name, entry, recipe)
         except TrainError as error:
             raise TrainError(f"{path}, [{name}]: {error.message}", hint=error.hint) from error
+    for name in space:
+        if (of := _missing(name, space, recipe)) is not None:
+            raise TrainError(
+                f"{path}, [{name}]: it changes nothing without {of}.",
+                hint=f"Leave it out, or set {of.partition(' ')[0]} under [train], or search it.",
+            )
     return space
+
+
+def _missing(name: str, space: Space, recipe: Recipe) -> str | None:
+    """What a knob is of, where that is neither in the recipe nor searched; else None."""
+    if name in ("lora_scale", "lora_modules"):
+        return None if recipe.lora_rank or "lora_rank" in space else "lora_rank"
+    methods = HARDENED_BY.get(name)
+    searched = space.get("adversarial")
+    tried = searched.choices if isinstance(searched, Choice) else (recipe.adversarial,)
+    if methods is None or set(tried) & set(methods):
+        return None
+    return f"adversarial {', '.join(methods)}"
 
 
 def _knob(name: str, entry: Any, recipe: Recipe) -> Knob:
@@ -131,6 +151,10 @@ def _knob(name: str, entry: Any, recipe: Recipe) -> Knob:
         choices = entry["choices"]
         if not isinstance(choices, list) or len(choices) < 2:
             raise TrainError("choices has to be a list of at least two values.")
+        kinds = _kinds(known[name])
+        for value in choices:
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                raise TrainError(f"{value!r} is of the wrong kind.")
         knob, tried = Choice(tuple(choices)), list(choices)
     else:
         knob = _range(entry, whole=known[name].startswith("int"))
@@ -141,6 +165,12 @@ def _knob(name: str, entry: Any, recipe: Recipe) -> Knob:
         except TypeError as error:
             raise TrainError(f"{value!r} is of the wrong kind.") from error
     return knob
+
+
+def _kinds(declared: str) -> tuple[type, ...]:
+    if declared.startswith("int"):
+        return (int,)
+    return (int, float) if declared.startswith("float") else (str,)
 
 
 def _range(entry: Mapping[str, Any], *, whole: bool) -> Range:
