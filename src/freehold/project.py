@@ -112,7 +112,9 @@ class Train:
     patience: int = setting(0, "Epochs without a better dev score before stopping; 0: the default.")
     precision: str = setting("auto", "auto (bf16 where the hardware has it), fp32 or bf16.")
     seed: int = setting(0, "Seed of everything random.")
-    threads: int = setting(0, "CPU threads; 0: one a physical core.")
+    threads: int = setting(
+        0, "CPU threads of training, evaluation and attacks; 0: one a physical core."
+    )
     ray_address: str = setting("", "Ray cluster of --runner ray; empty: a local one.")
     tracking_uri: str = setting(
         "", "MLflow store that runs are logged to, such as sqlite:///runs.db; empty: none."

@@ -38,19 +38,21 @@ def attack(
     from freehold.data.perturb.lexicon import shipped, user
     from freehold.evaluate.attack.models import likeness, predictor, require_classifier
     from freehold.evaluate.attack.report import attack as run
+    from freehold.train.hardware import settled
 
     require_classifier(version.task)
     words = user(lexicon) if lexicon else shipped()
     predict, labels = predictor(app.registry.checkpoint(version))
-    return run(
-        data,
-        predict,
-        labels,
-        likeness(),
-        limits=limits,
-        kinds=kinds,
-        lexicon=words,
-        most=most,
-        seed=seed,
-        on_progress=on_progress,
-    )
+    with settled(app.project.train.threads or None, seed):
+        return run(
+            data,
+            predict,
+            labels,
+            likeness(),
+            limits=limits,
+            kinds=kinds,
+            lexicon=words,
+            most=most,
+            seed=seed,
+            on_progress=on_progress,
+        )

@@ -176,7 +176,7 @@ def evaluate(app: App, version: Version, data: Dataset, *, seed: int = 0) -> Eva
     from freehold.evaluate.report import evaluate as score
     from freehold.tasks.registry import task_of
 
-    logits = _logits(app.registry.checkpoint(version), data)
+    logits = _logits(app, app.registry.checkpoint(version), data)
     labels = list(version.labels)
     # On the texts that something was fitted on, it is fitted anew, by halves: measured on what it
     # has seen it would flatter.
@@ -296,7 +296,9 @@ def alone(run: Path) -> Iterator[None]:
         yield
 
 
-def _logits(checkpoint: Path, data: Dataset) -> list[Any]:
+def _logits(app: App, checkpoint: Path, data: Dataset) -> list[Any]:
+    from freehold.train.hardware import settled
     from freehold.train.predict import logits
 
-    return logits(checkpoint, data.examples)
+    with settled(app.project.train.threads or None, 0):
+        return logits(checkpoint, data.examples)
