@@ -321,6 +321,21 @@ def test_a_stop_asked_of_one_ends_both_and_they_go_on_to_the_same_weights(
     assert _same(out, whole.path)
 
 
+def test_what_one_of_two_processes_knows_both_leave_out(
+    crew: Crew, train_texts: Dataset, dev_texts: Dataset, recipe: Recipe, tmp_path: Path
+) -> None:
+    chosen = replace(recipe, epochs=8, patience=99, skip_known=0.75)
+    whole, other = crew(train_texts, dev_texts, chosen, tmp_path / "whole")
+    assert whole.examples == other.examples < 0.9 * 8 * len(train_texts)
+    assert whole.score == other.score > 0.9
+    out = tmp_path / "parts"
+    stopped = crew(train_texts, dev_texts, chosen, out, ranks=({}, {"stop_at": 60}))
+    assert all(result.interrupted and result.epochs > 1 for result in stopped)
+    rest, _ = crew(train_texts, dev_texts, chosen, out, resume=True)
+    assert rest.examples == whole.examples
+    assert _same(out, whole.path)
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_that_is_gone_is_a_sentence_and_the_run_goes_on_with_one_process(
     rank: int,

@@ -30,8 +30,8 @@ class Arithmetic(Protocol):
 
 
 class Engine:
-    """One model version, ready to answer. `encode` and `answer` may be called from
-    several threads at once, `run` from one."""
+    """One model version, ready to answer. `encode` and `answer` may be called from several threads
+    at once, `run` from one."""
 
     def __init__(self, meta: Meta, tokeniser: Tokeniser, arithmetic: Arithmetic) -> None:
         self.meta = meta
