@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from freehold.errors import StoreError
+from freehold.store import database as database_module
 from freehold.store import schema
 from freehold.store.database import Database
 from freehold.store.migrate import config
@@ -133,6 +135,25 @@ def test_many_may_open_an_empty_database_at_once(database_url: str) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_new_file_that_another_has_locked_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite refuses at once to change the mode of a file in which another has begun to write."""
+    other = sqlite3.connect(tmp_path / "freehold.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waited = []
+
+    def let_go(seconds: float) -> None:
+        waited.append(seconds)
+        if other.in_transaction:
+            other.execute("COMMIT")
+
+    monkeypatch.setattr(database_module.time, "sleep", let_go)
+    Database.open_file(tmp_path / "freehold.db").close()
+    other.close()
+    assert waited
 
 
 def test_sqlite_is_durable(sqlite: Database) -> None:
