@@ -10,7 +10,7 @@ PEERS := .venv-peers/.ready
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,postgres,ray,mlflow]" --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,openvino,postgres,ray,mlflow]" --group dev
 	touch $@
 
 $(PEERS): bench/peers.txt
