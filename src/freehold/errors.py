@@ -11,6 +11,7 @@ __all__ = [
     "AuthError",
     "ConflictError",
     "DataError",
+    "DeadlineError",
     "ForbiddenError",
     "FreeholdError",
     "InputError",
@@ -120,6 +121,12 @@ class UnavailableError(FreeholdError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+
+
+class DeadlineError(FreeholdError):
+    """The request's time was over before it was begun."""
+
+    status = 504
 
 
 class StoreError(UnavailableError):

@@ -15,27 +15,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import FakeEngine, FakeMeta, NoGate
 
-from freehold.errors import FreeholdError, LimitError, StoreError, TooLargeError, UnavailableError
+from freehold.clock import Clock, ManualClock
+from freehold.errors import (
+    DeadlineError,
+    FreeholdError,
+    LimitError,
+    StoreError,
+    TooLargeError,
+    UnavailableError,
+)
 from freehold.serve.batcher import Batcher, CancelledJob, Job, Result
 from freehold.serve.metrics import Metrics
 from freehold.serve.ports import Caller, ModelEngine, Outcome, Recorded, Tally, Work
-
-CALLER = Caller("cus_1", "key_1")
 
 
 def render(answers: Sequence[Any]) -> bytes:
     return msgspec.json.encode([answer.label for answer in answers])
 
 
-def job(engine: ModelEngine, *texts: str) -> Job:
+def job(
+    engine: ModelEngine, *texts: str, customer: str = "cus_1", deadline: float | None = None
+) -> Job:
     return Job(
-        caller=CALLER,
+        caller=Caller(customer, "key_1"),
         request_id=f"r-{'|'.join(texts)}-{id(texts)}",
         key=None,
         digest="",
         engine=engine,
         encoded=engine.encode(texts),
         render=render,
+        deadline=deadline,
     )
 
 
@@ -45,10 +54,14 @@ async def batching(
     *,
     batch_tokens: int = 64,
     queue_tokens: int = 100_000,
-    closing: bool = True,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Batcher]:
     batcher = Batcher(
-        settle, batch_tokens=batch_tokens, queue_tokens=queue_tokens, observer=Metrics()
+        settle,
+        batch_tokens=batch_tokens,
+        queue_tokens=queue_tokens,
+        observer=Metrics(),
+        clock=clock,
     )
     try:
         yield batcher
@@ -187,6 +200,102 @@ def test_a_full_queue_is_a_limit_with_a_time_to_wait() -> None:
             answered(await future)
             answered(await other)
             answered(await batcher.submit(job(engine, "a b c d e f g h i j")))
+
+    run(body())
+
+
+def test_one_customer_cannot_fill_the_queue_for_others() -> None:
+    async def body() -> None:
+        engine = FakeEngine(hold=threading.Event())
+        async with batching(NoGate().settle, queue_tokens=40) as batcher:
+            text = "a b c d e f g h"  # 10 tokens
+            futures = [batcher.submit(job(engine, text, customer="flood")) for _ in range(4)]
+            with pytest.raises(LimitError):
+                batcher.submit(job(engine, text, customer="flood"))
+            # Half of the queue is the share of one of two, a third that of one of three.
+            futures += [batcher.submit(job(engine, text, customer="second")) for _ in range(2)]
+            with pytest.raises(LimitError):
+                batcher.submit(job(engine, text, customer="second"))
+            futures.append(batcher.submit(job(engine, text, customer="third")))
+            with pytest.raises(LimitError):
+                batcher.submit(job(engine, text, customer="third"))
+            futures.append(batcher.submit(job(engine, text, customer="fourth")))
+            # In all, twice the queue is the end, whoever asks.
+            assert batcher.tokens == 80
+            with pytest.raises(LimitError):
+                batcher.submit(job(engine, "a", customer="fifth"))
+            assert engine.hold is not None
+            engine.hold.set()
+            for future in futures:
+                answered(await future)
+            # Once the others have been answered, one may have it all again.
+            again = [batcher.submit(job(engine, text, customer="second")) for _ in range(4)]
+            for future in again:
+                answered(await future)
+            assert batcher._held == {}
+
+    run(body())
+
+
+def test_a_flood_does_not_hold_up_another_customer() -> None:
+    async def body() -> None:
+        engine = FakeEngine(hold=threading.Event())
+        async with batching(NoGate().settle, batch_tokens=16) as batcher:
+            flood = [batcher.submit(job(engine, "of mine", customer="flood")) for _ in range(40)]
+            await until_running(engine)
+            other = batcher.submit(job(engine, "one other", customer="other"))
+            assert engine.hold is not None
+            engine.hold.set()
+            await asyncio.gather(other, *flood)
+        texts = [[text.text for text in batch] for batch in engine.batches]
+        assert "one other" in texts[1]
+
+    run(body())
+
+
+def test_what_is_too_late_is_withdrawn_before_its_batch_and_not_billed() -> None:
+    async def body() -> None:
+        engine, gate, clock = FakeEngine(hold=threading.Event()), NoGate(), ManualClock()
+        async with batching(gate.settle, clock=clock) as batcher:
+            # Its batch begins in time, so it is answered although it ends too late.
+            begun = batcher.submit(job(engine, "begun", deadline=100.0))
+            await until_running(engine)
+            late = batcher.submit(job(engine, "late", "late too", deadline=100.0))
+            later = batcher.submit(job(engine, "later", deadline=200.0))
+            never = batcher.submit(job(engine, "never"))
+            clock.advance(seconds=100)
+            with pytest.raises(DeadlineError):
+                batcher.submit(job(engine, "at once", deadline=100.0))
+            assert engine.hold is not None
+            engine.hold.set()
+            result = await late
+            assert isinstance(result, DeadlineError)
+            assert result.status == 504
+            for future in (begun, later, never):
+                answered(await future)
+        assert [[text.text for text in batch] for batch in engine.batches] == [
+            ["begun"],
+            ["later", "never"],
+        ]
+        assert sum(work.inputs for work in gate.settled) == 3
+
+    run(body())
+
+
+def test_a_client_is_told_at_its_deadline_while_the_engine_is_busy() -> None:
+    async def body() -> None:
+        engine, gate = FakeEngine(hold=threading.Event()), NoGate()
+        async with batching(gate.settle) as batcher:
+            busy = batcher.submit(job(engine, "keep it busy"))
+            await until_running(engine)
+            soon = batcher._clock.monotonic() + 0.02
+            late = batcher.submit(job(engine, "late", "late too", deadline=soon))
+            assert isinstance(await late, DeadlineError)
+            assert batcher.tokens == 5
+            assert engine.hold is not None
+            engine.hold.set()
+            answered(await busy)
+        assert len(engine.batches) == 1
 
     run(body())
 

@@ -14,12 +14,27 @@ import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
 from freehold.clock import Clock, SystemClock
-from freehold.errors import FreeholdError, LimitError, StoreError, TooLargeError, UnavailableError
-from freehold.serve.lanes import Item, Lane
-from freehold.serve.ports import Caller, ModelEngine, Outcome, Tally, Work
+from freehold.errors import (
+    LimitError,
+    StoreError,
+    TooLargeError,
+    UnavailableError,
+)
+from freehold.serve.accepted import (
+    CancelledJob,
+    Job,
+    Observer,
+    Result,
+    broken,
+    tallies_of,
+    too_late,
+    unrecorded,
+)
+from freehold.serve.fair import FairQueue
+from freehold.serve.lanes import Item
+from freehold.serve.ports import ModelEngine, Outcome, Tally, Work
 from freehold.serve.shares import apportion
 
 __all__ = ["Batcher", "CancelledJob", "Job", "Observer", "Result"]
@@ -28,98 +43,11 @@ _log = logging.getLogger("freehold.serve")
 _LONGEST_RETRY = 60.0
 
 
-class CancelledJob:
-    """What a job results in that was withdrawn before its first batch."""
-
-
-Result = Outcome | FreeholdError | CancelledJob
-
-
-class Job:
-    """One request on its way: its encoded texts, then their logits, then its answer.
-
-    `result` is set in the event loop once the answer may leave; it never raises, so that a request
-    whose client has gone leaves nothing behind.
-    """
-
-    __slots__ = (
-        "caller",
-        "compute_us",
-        "digest",
-        "done",
-        "encoded",
-        "engine",
-        "failed",
-        "items",
-        "key",
-        "logits",
-        "render",
-        "request_id",
-        "result",
-        "started",
-        "tokens",
-        "tokens_done",
-    )
-
-    def __init__(
-        self,
-        *,
-        caller: Caller,
-        request_id: str,
-        key: str | None,
-        digest: str,
-        engine: ModelEngine,
-        encoded: Sequence[Any],
-        render: Callable[[list[Any]], bytes],
-    ) -> None:
-        self.caller = caller
-        self.request_id = request_id
-        self.key = key
-        self.digest = digest
-        self.engine = engine
-        self.encoded = encoded
-        self.render = render
-        self.tokens: int = sum(text.length for text in encoded)
-        self.items: list[Item] = []
-        self.logits: list[Any] = [None] * len(encoded)
-        self.started = False
-        self.failed = False
-        self.done = 0
-        self.tokens_done = 0
-        self.compute_us = 0
-        self.result: asyncio.Future[Result] | None = None
-
-    def work(self) -> Work:
-        """The finished request, answer included, as it is to be recorded."""
-        answer = self.engine.answer
-        answers = [answer(text, row) for text, row in zip(self.encoded, self.logits, strict=True)]
-        meta = self.engine.meta
-        return Work(
-            caller=self.caller,
-            request_id=self.request_id,
-            idempotency_key=self.key,
-            payload_digest=self.digest,
-            model=meta.model,
-            version=meta.version,
-            inputs=len(self.encoded),
-            tokens=self.tokens,
-            compute_us=self.compute_us,
-            body=self.render(answers),
-        )
-
-
-class Observer(Protocol):
-    """Who is told about batches and commits, from their threads."""
-
-    def batch(
-        self, engine: ModelEngine, inputs: int, tokens: int, padded: int, seconds: float
-    ) -> None: ...
-
-    def settled(self, works: int, seconds: float) -> None: ...
-
-
 class Batcher:
     """Accepts jobs until `queue_tokens` are unanswered, and answers every job it accepted.
+
+    A customer that has less than its equal share of the queue is let in although others fill it; in
+    all, at most twice `queue_tokens` are accepted.
 
     Made and used within a running event loop; `settle` is called in the settle thread alone.
     """
@@ -134,13 +62,13 @@ class Batcher:
         clock: Clock | None = None,
     ) -> None:
         self._settle = settle
-        self._batch_tokens = batch_tokens
         self._queue_tokens = queue_tokens
         self._observer = observer
         self._clock = clock or SystemClock()
         self._loop = asyncio.get_running_loop()
         # Of the event loop alone:
         self._tokens = 0
+        self._held: dict[str, int] = {}  # of them, by customer
         self._jobs = 0
         self._number = 0
         self._closing = False
@@ -149,7 +77,7 @@ class Batcher:
         # Of the loop and the engine thread, under the lock:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        self._lanes: dict[int, Lane] = {}
+        self._queue = FairQueue(batch_tokens)
         self._stopping = False
         self._pace = 0.0  # tokens a second of engine time; written by the engine thread
         self._finished: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
@@ -174,36 +102,41 @@ class Batcher:
         """Accept a job; its result comes through the future.
 
         Raises LimitError when too much is waiting, TooLargeError for what could never be accepted,
-        UnavailableError once `close` was called.
+        DeadlineError for what is too late already, UnavailableError once `close` was called.
         """
         self._admit(job)
         result: asyncio.Future[Result] = self._loop.create_future()
         job.result = result
+        customer = job.caller.customer_id
         self._tokens += job.tokens
+        self._held[customer] = self._held.get(customer, 0) + job.tokens
         self._jobs += 1
         self._idle.clear()
         number = self._number
         job.items = [
-            Item(job, place, encoded, number + place) for place, encoded in enumerate(job.encoded)
+            Item(job, place, encoded, number + place, customer)
+            for place, encoded in enumerate(job.encoded)
         ]
         self._number = number + len(job.items)
+        if job.deadline is not None:
+            left = job.deadline - self._clock.monotonic()
+            job.timer = self._loop.call_later(left, self._withdraw, job, too_late())
         with self._wake:
-            lane = self._lanes.get(id(job.engine))
-            if lane is None:
-                lane = self._lanes[id(job.engine)] = Lane(job.engine)
-            for item in job.items:
-                lane.add(item)
+            self._queue.add(job.engine, job.items)
             self._wake.notify()
         return result
 
     def cancel(self, job: Job) -> bool:
         """Withdraw a job whose first batch has not started; False if it is too late for that."""
+        return self._withdraw(job, CancelledJob())
+
+    def _withdraw(self, job: Job, result: Result) -> bool:
         with self._lock:
             if job.started or job.failed:
                 return False
             job.failed = True
-            self._lanes[id(job.engine)].remove(job.items)
-        self._deliver([(job, CancelledJob())])
+            self._queue.remove(job.engine, job.items)
+        self._deliver([(job, result)])
         return True
 
     async def close(self) -> None:
@@ -224,12 +157,24 @@ class Batcher:
                 f"The request has {job.tokens} tokens; this server takes {self._queue_tokens}.",
                 hint="Send its inputs in several requests.",
             )
-        if self._tokens + job.tokens > self._queue_tokens:
+        if job.deadline is not None and job.deadline <= self._clock.monotonic():
+            raise too_late()
+        if self._tokens + job.tokens > self._queue_tokens and not self._within_share(job):
             raise LimitError(
                 "Too much is waiting to be answered.",
                 hint="Try again after the time in Retry-After.",
                 retry_after=self._time_to_clear(),
             )
+
+    def _within_share(self, job: Job) -> bool:
+        """Whether others fill the queue, and this customer stays within its equal share of it."""
+        held = self._held.get(job.caller.customer_id, 0)
+        customers = len(self._held) + (not held)
+        return (
+            customers > 1
+            and held + job.tokens <= self._queue_tokens // customers
+            and self._tokens + job.tokens <= 2 * self._queue_tokens
+        )
 
     def _time_to_clear(self) -> float:
         """Seconds in which what waits will be answered, from the measured pace; within [1, 60]."""
@@ -242,6 +187,12 @@ class Batcher:
         for job, result in results:
             self._tokens -= job.tokens
             self._jobs -= 1
+            customer = job.caller.customer_id
+            self._held[customer] -= job.tokens
+            if not self._held[customer]:
+                del self._held[customer]
+            if job.timer is not None:
+                job.timer.cancel()
             if job.result is not None and not job.result.done():
                 job.result.set_result(result)
         if not self._jobs:
@@ -266,18 +217,33 @@ class Batcher:
         self._finished.put(None)
 
     def _choose(self) -> tuple[ModelEngine, list[Item]] | None:
-        """The next batch, of the engine whose oldest item has waited longest. Holds the lock."""
-        first: tuple[int, Lane] | None = None
-        for lane in self._lanes.values():
-            oldest = lane.oldest()
-            if oldest is not None and (first is None or oldest.number < first[0]):
-                first = (oldest.number, lane)
-        if first is None:
-            return None
-        items = first[1].choose(self._batch_tokens)
+        """The next batch, without what is too late by now. Holds the lock."""
+        while (found := self._queue.choose()) is not None:
+            engine, items = found
+            late = self._too_late(items)
+            if late:
+                items = [item for item in items if item.job not in late]
+            for item in items:
+                item.job.started = True
+            if items:
+                return engine, items
+        return None
+
+    def _too_late(self, items: Sequence[Item]) -> dict[Job, None]:
+        """The jobs among these items that have not begun and must not begin any more, withdrawn."""
+        late: dict[Job, None] = {}
+        now: float | None = None
         for item in items:
-            item.job.started = True
-        return first[1].engine, items
+            job: Job = item.job
+            if job.deadline is None or job.started or job in late:
+                continue
+            now = self._clock.monotonic() if now is None else now
+            if job.deadline <= now:
+                job.failed = True
+                self._queue.remove(job.engine, job.items)
+                late[job] = None
+        self._deliver_soon([(job, too_late()) for job in late])
+        return late
 
     def _run_batch(self, engine: ModelEngine, items: list[Item]) -> None:
         try:
@@ -318,9 +284,9 @@ class Batcher:
             for job in jobs:
                 if not job.failed:
                     job.failed = True
-                    self._lanes[id(job.engine)].remove(job.items)
+                    self._queue.remove(job.engine, job.items)
                     failed.append(job)
-        self._deliver_soon([(job, _broken()) for job in failed])
+        self._deliver_soon([(job, broken()) for job in failed])
 
     # The settle thread.
 
@@ -351,44 +317,20 @@ class Batcher:
                 kept.append(job)
             except Exception as error:  # noqa: BLE001 - one request's answer must not stop others
                 _log.error("an answer could not be made", exc_info=error)
-                results.append((job, _broken()))
+                results.append((job, broken()))
         if not kept:
             return results
         started = self._clock.monotonic()
         try:
-            outcomes: Sequence[Result] = self._settle(works, _tallies(kept))
+            outcomes: Sequence[Result] = self._settle(works, tallies_of(kept))
             if len(outcomes) != len(works):
                 raise RuntimeError(f"{len(outcomes)} of {len(works)} answers were recorded")
         except StoreError as error:
             _log.error("%d answers could not be recorded: %s", len(works), error.message)
-            outcomes = [_unrecorded()] * len(works)
+            outcomes = [unrecorded()] * len(works)
         except Exception as error:  # noqa: BLE001 - nothing may leave unmetered, and the server goes on
             _log.error("%d answers could not be recorded", len(works), exc_info=error)
-            outcomes = [_broken()] * len(works)
+            outcomes = [broken()] * len(works)
         self._observer.settled(len(works), self._clock.monotonic() - started)
         results.extend(zip(kept, outcomes, strict=True))
         return results
-
-
-def _tallies(jobs: Sequence[Job]) -> list[Tally]:
-    """What the engine thread counted item by item, by model version: the server's own record."""
-    tallies: dict[int, Tally] = {}
-    for job in jobs:
-        meta = job.engine.meta
-        tally = tallies.get(id(job.engine)) or Tally(meta.model, meta.version, 0, 0, 0, 0)
-        tallies[id(job.engine)] = tally.plus(1, job.done, job.tokens_done, job.compute_us)
-    return list(tallies.values())
-
-
-def _broken() -> FreeholdError:
-    return FreeholdError(
-        "The server failed to answer; this is not the request's fault.", hint="Try again."
-    )
-
-
-def _unrecorded() -> UnavailableError:
-    return UnavailableError(
-        "The answer could not be recorded, so it was not sent.",
-        hint="Try again, best with the same Idempotency-Key.",
-        retry_after=1.0,
-    )

@@ -1,0 +1,149 @@
+"""One accepted request on its way through the batcher, and what may become of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from freehold.errors import DeadlineError, FreeholdError, UnavailableError
+from freehold.serve.lanes import Item
+from freehold.serve.ports import Caller, ModelEngine, Outcome, Tally, Work
+
+__all__ = [
+    "CancelledJob",
+    "Job",
+    "Observer",
+    "Result",
+    "broken",
+    "tallies_of",
+    "too_late",
+    "unrecorded",
+]
+
+
+class CancelledJob:
+    """What a job results in that was withdrawn before its first batch."""
+
+
+Result = Outcome | FreeholdError | CancelledJob
+
+
+class Job:
+    """One request on its way: its encoded texts, then their logits, then its answer.
+
+    `result` is set in the event loop once the answer may leave; it never raises, so that a request
+    whose client has gone leaves nothing behind. `deadline` is on the batcher's monotonic clock: the
+    time by which its first batch has to begin.
+    """
+
+    __slots__ = (
+        "caller",
+        "compute_us",
+        "deadline",
+        "digest",
+        "done",
+        "encoded",
+        "engine",
+        "failed",
+        "items",
+        "key",
+        "logits",
+        "render",
+        "request_id",
+        "result",
+        "started",
+        "timer",
+        "tokens",
+        "tokens_done",
+    )
+
+    def __init__(
+        self,
+        *,
+        caller: Caller,
+        request_id: str,
+        key: str | None,
+        digest: str,
+        engine: ModelEngine,
+        encoded: Sequence[Any],
+        render: Callable[[list[Any]], bytes],
+        deadline: float | None = None,
+    ) -> None:
+        self.caller = caller
+        self.request_id = request_id
+        self.key = key
+        self.digest = digest
+        self.engine = engine
+        self.encoded = encoded
+        self.render = render
+        self.deadline = deadline
+        self.tokens: int = sum(text.length for text in encoded)
+        self.items: list[Item] = []
+        self.logits: list[Any] = [None] * len(encoded)
+        self.started = False
+        self.failed = False
+        self.done = 0
+        self.tokens_done = 0
+        self.compute_us = 0
+        self.result: asyncio.Future[Result] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def work(self) -> Work:
+        """The finished request, answer included, as it is to be recorded."""
+        answer = self.engine.answer
+        answers = [answer(text, row) for text, row in zip(self.encoded, self.logits, strict=True)]
+        meta = self.engine.meta
+        return Work(
+            caller=self.caller,
+            request_id=self.request_id,
+            idempotency_key=self.key,
+            payload_digest=self.digest,
+            model=meta.model,
+            version=meta.version,
+            inputs=len(self.encoded),
+            tokens=self.tokens,
+            compute_us=self.compute_us,
+            body=self.render(answers),
+        )
+
+
+class Observer(Protocol):
+    """Who is told about batches and commits, from their threads."""
+
+    def batch(
+        self, engine: ModelEngine, inputs: int, tokens: int, padded: int, seconds: float
+    ) -> None: ...
+
+    def settled(self, works: int, seconds: float) -> None: ...
+
+
+def tallies_of(jobs: Sequence[Job]) -> list[Tally]:
+    """What the engine thread counted item by item, by model version: the server's own record."""
+    tallies: dict[int, Tally] = {}
+    for job in jobs:
+        meta = job.engine.meta
+        tally = tallies.get(id(job.engine)) or Tally(meta.model, meta.version, 0, 0, 0, 0)
+        tallies[id(job.engine)] = tally.plus(1, job.done, job.tokens_done, job.compute_us)
+    return list(tallies.values())
+
+
+def too_late() -> DeadlineError:
+    return DeadlineError(
+        "The time for this request was over before it was begun; it is not billed.",
+        hint="Try again, or allow more in X-Timeout-Ms.",
+    )
+
+
+def broken() -> FreeholdError:
+    return FreeholdError(
+        "The server failed to answer; this is not the request's fault.", hint="Try again."
+    )
+
+
+def unrecorded() -> UnavailableError:
+    return UnavailableError(
+        "The answer could not be recorded, so it was not sent.",
+        hint="Try again, best with the same Idempotency-Key.",
+        retry_after=1.0,
+    )
