@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
+SERVE_PEERS := .venv-serve-peers/.ready
 
-.PHONY: demo test check acceptance bench bench-attack bench-train bench-fewshot bench-distill bench-pretrain clean
+.PHONY: demo test check acceptance bench bench-serve bench-attack bench-train bench-fewshot bench-distill bench-pretrain clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -17,6 +18,12 @@ $(PEERS): bench/peers.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.venv-peers/bin/python -m pip install --quiet --requirement bench/peers.txt
+	touch $@
+
+$(SERVE_PEERS): bench/serve_peers.txt
+	$(PYTHON) -m venv .venv-serve-peers
+	.venv-serve-peers/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-serve-peers/bin/python -m pip install --quiet --requirement bench/serve_peers.txt
 	touch $@
 
 demo: $(READY)  ## the main job, from labelled texts to the margin report
@@ -34,7 +41,7 @@ check: $(READY)  ## what CI runs before the tests
 acceptance: $(READY)  ## the figures promised on public data sets (needs FREEHOLD_SHARED or ../shared; slow)
 	$(BIN)/python -m pytest tests/acceptance --run-acceptance -s --timeout 3600
 
-bench: bench-train bench-fewshot bench-distill bench-attack bench-pretrain  ## every benchmark
+bench: bench-train bench-fewshot bench-distill bench-attack bench-pretrain bench-serve  ## every benchmark
 
 bench-train: $(READY) $(PEERS)  ## our training loop against transformers.Trainer, in the same run
 	$(BIN)/python bench/train.py
@@ -48,6 +55,9 @@ bench-distill: $(READY)  ## a student of three layers against its teacher: score
 bench-attack: $(READY)  ## plain against hardened versions under attack
 	$(BIN)/python bench/attack.py
 
+bench-serve: $(READY) $(SERVE_PEERS)  ## against LitServe and infinity, with metering on (needs Debian's wrk)
+	$(BIN)/python bench/serve.py
+
 bench-pretrain: $(READY)  ## packing, a new head, a small decoder, sentence embeddings
 	$(BIN)/python bench/pretrain_speed.py
 	$(BIN)/python bench/pretrain.py head
@@ -55,4 +65,4 @@ bench-pretrain: $(READY)  ## packing, a new head, a small decoder, sentence embe
 	$(BIN)/python bench/pretrain.py simcse
 
 clean:
-	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-peers .venv-serve-peers .bench-serve build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
