@@ -22,7 +22,7 @@ from serving import (
 )
 
 from freehold.errors import StoreError
-from freehold.serve.http import _Flight
+from freehold.serve.flights import Flight
 from freehold.serve.keys import KeyRing
 from freehold.serve.server import ServerThread
 from freehold.store import schema
@@ -137,12 +137,12 @@ def joins_of_flights(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[str]:
     """
     joined: queue.Queue[str] = queue.Queue()
 
-    def seen(flight: _Flight, name: str) -> object:
+    def seen(flight: Flight, name: str) -> object:
         if name == "landed":
             joined.put(name)
         return object.__getattribute__(flight, name)
 
-    monkeypatch.setattr(_Flight, "__getattribute__", seen)
+    monkeypatch.setattr(Flight, "__getattribute__", seen)
     return joined
 
 

@@ -10,9 +10,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from serving import SETTINGS, FakeMeta, NoGate, client, serving
 
+from freehold.serve.contracts.hf import decode
 from freehold.serve.metrics import Metrics
 from freehold.serve.openapi import document
-from freehold.serve.wire import decode
 from freehold.tasks.registry import kinds, task_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "serve.md"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from serving import FakeEngine, FakeMeta, tiny_engine
 
 from freehold.errors import InputError
-from freehold.serve.wire import decode
+from freehold.serve.contracts.hf import decode
 from freehold.tasks.registry import kinds, task_of
 
 TEXT = FakeMeta()

@@ -20,15 +20,17 @@ from starlette.types import Receive, Scope, Send
 
 from freehold import __version__
 from freehold.clock import Clock, SystemClock
-from freehold.errors import FreeholdError, StoreError, UnavailableError
+from freehold.errors import FreeholdError, NotFoundError, StoreError, UnavailableError
 from freehold.project import Serve
 from freehold.serve import openapi, page
 from freehold.serve.batcher import Batcher
-from freehold.serve.http import PREFIX, Front
+from freehold.serve.callers import Callers
+from freehold.serve.contracts import contract_at, contracts
+from freehold.serve.http import Front
 from freehold.serve.logs import RequestLog
 from freehold.serve.metrics import CONTENT_TYPE_LATEST, Metrics
-from freehold.serve.ports import Gate, ModelEngine
-from freehold.serve.reply import Reply, failure, new_request_id
+from freehold.serve.ports import Caller, Gate, ModelEngine
+from freehold.serve.reply import Reply, new_request_id
 
 __all__ = ["Service", "create_app"]
 
@@ -61,6 +63,7 @@ class Service:
         self.draining = False
         self._stream = log
         self._front: Front | None = None
+        self._callers: Callers | None = None
         self._batcher: Batcher | None = None
         self._log: RequestLog | None = None
         self.pool: ThreadPoolExecutor | None = None
@@ -69,6 +72,22 @@ class Service:
     def front(self) -> Front:
         assert self._front is not None, "the app's lifespan has not begun"
         return self._front
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """Who sends this Authorization header. Raises AuthError and StoreError."""
+        assert self._callers is not None, "the app's lifespan has not begun"
+        return await self._callers.of((authorization or "").encode("latin-1"))
+
+    def find(self, name: str, caller: Caller) -> ModelEngine:
+        """The engine that answers a name, for a caller. Raises NotFoundError."""
+        engine = self.models.get(name)
+        if engine is None:
+            loaded = ", ".join(sorted(self.models)) or "none"
+            raise NotFoundError(
+                f"There is no model {name[:80]!r} here; loaded: {loaded}.",
+                hint="GET /models lists them.",
+            )
+        return engine
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -82,9 +101,11 @@ class Service:
         )
         self.metrics.watch_queue(lambda: self._batcher.tokens if self._batcher else 0)
         self._log = RequestLog(self._stream, loop.call_later, self.clock)
+        self._callers = Callers(self.gate, self.pool)
         self._front = Front(
-            self.models,
+            self.find,
             self.gate,
+            self._callers,
             self.settings,
             self._batcher,
             self.metrics,
@@ -126,19 +147,22 @@ class Service:
 
 
 class _App(FastAPI):
-    """FastAPI, with a short cut past its routing for the one path that has to be fast."""
+    """FastAPI, with a short cut past its routing for the paths that have to be fast."""
 
     def __init__(self, service: Service, **options: Any) -> None:
         super().__init__(**options)
         self.service = service
+        self._contracts = contracts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-        elif scope["method"] == "POST" and scope["path"].startswith(PREFIX):
-            await self.service.front(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, _identified(send))
+            return await super().__call__(scope, receive, send)
+        if scope["method"] == "POST":
+            path = scope["path"]
+            for contract in self._contracts:
+                if contract.asks(path):
+                    return await self.service.front(contract, scope, receive, send)
+        return await super().__call__(scope, receive, _identified(send))
 
 
 def create_app(service: Service) -> FastAPI:
@@ -176,14 +200,12 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, service: Service, docs: str) -> None:
-    async def answer(request: Request) -> Response:
-        raise HTTPException(404)  # pragma: no cover - _App answers POST before routing
-
-    app.add_route(f"{PREFIX}{{name:path}}", answer, methods=["POST"])
+    for contract in contracts():
+        contract.routes(app, service)
 
     @app.get("/models")
     async def models(request: Request) -> Response:
-        await service.front.caller(request.headers.get("authorization", "").encode("latin-1"))
+        await service.caller(request.headers.get("authorization"))
         return _json({"models": [_model(name, e) for name, e in sorted(service.named.items())]})
 
     @app.get("/health")
@@ -245,31 +267,40 @@ def _response(reply: Reply, extra: Mapping[str, str] | None = None) -> Response:
     )
 
 
-def _sentence(status: int, text: str, extra: Mapping[str, str] | None = None) -> Response:
-    return _response(Reply(status, msgspec.json.encode({"error": text})), extra)
+def _failure(request: Request, error: FreeholdError) -> Response:
+    return _response(contract_at(request.url.path).failure(error))
 
 
-async def _on_error(_: Request, error: Exception) -> Response:
+def _refusal(
+    request: Request, status: int, text: str, extra: Mapping[str, str] | None = None
+) -> Response:
+    """An error of HTTP itself, in the shape of the path's contract."""
+    error = FreeholdError(text)
+    error.status = status
+    return _response(contract_at(request.url.path).failure(error), extra)
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FreeholdError)
-    return _response(failure(error))
+    return _failure(request, error)
 
 
-async def _on_http_error(_: Request, error: Exception) -> Response:
+async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     extra = dict(error.headers or {})
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return _sentence(404, "There is nothing at this path. /docs shows what there is.", extra)
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = {name.lower(): value for name, value in extra.items()}.get(
-            "allow", "another method"
-        )
-        return _sentence(405, f"This path takes {allowed} only.", extra)
-    return _sentence(error.status_code, f"{HTTPStatus(error.status_code).phrase}.", extra)
+        said = "There is nothing at this path. /docs shows what there is."
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        named = {name.lower(): value for name, value in extra.items()}
+        said = f"This path takes {named.get('allow', 'another method')} only."
+    else:
+        said = f"{HTTPStatus(error.status_code).phrase}."
+    return _refusal(request, error.status_code, said, extra)
 
 
-async def _on_invalid(_: Request, error: Exception) -> Response:
-    return _sentence(422, "The request is not usable. /docs shows what is expected.")
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    return _refusal(request, 422, "The request is not usable. /docs shows what is expected.")
 
 
-async def _on_crash(_: Request, error: Exception) -> Response:
-    return _response(failure(FreeholdError("The server failed to answer.", hint="Try again.")))
+async def _on_crash(request: Request, error: Exception) -> Response:
+    return _failure(request, FreeholdError("The server failed to answer.", hint="Try again."))

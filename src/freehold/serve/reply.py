@@ -12,12 +12,23 @@ import msgspec
 
 from freehold.errors import AuthError, FreeholdError, LimitError, UnavailableError
 
-__all__ = ["ID_BYTES", "Reply", "Send", "failure", "new_request_id", "respond"]
+__all__ = [
+    "ID_BYTES",
+    "Headers",
+    "Reply",
+    "Send",
+    "failure",
+    "failure_headers",
+    "new_request_id",
+    "respond",
+]
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
 
 ID_BYTES = 16
 _JSON = (b"content-type", b"application/json")
+_BINARY = (b"content-type", b"application/octet-stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,8 @@ class Reply:
 
     status: int
     body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: Headers = ()
+    binary: bool = False  # whether the body is anything but JSON
 
 
 def new_request_id() -> str:
@@ -37,7 +49,7 @@ def new_request_id() -> str:
 async def respond(send: Send, reply: Reply, request_id: str) -> None:
     """Send a reply whole."""
     headers = [
-        _JSON,
+        _BINARY if reply.binary else _JSON,
         (b"content-length", b"%d" % len(reply.body)),
         (b"x-request-id", request_id.encode()),
         *reply.headers,
@@ -47,10 +59,15 @@ async def respond(send: Send, reply: Reply, request_id: str) -> None:
 
 
 def failure(error: FreeholdError) -> Reply:
-    """An error as clients get it: `{"error": sentence}`, with Retry-After where that helps."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """An error as most clients get it: `{"error": sentence}`."""
+    body = msgspec.json.encode({"error": error.sentence()})
+    return Reply(error.status, body, failure_headers(error))
+
+
+def failure_headers(error: FreeholdError) -> Headers:
+    """What an error's response has in any contract: Retry-After where that helps."""
     if isinstance(error, LimitError | UnavailableError):
-        headers = ((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))),)
-    elif isinstance(error, AuthError):
-        headers = ((b"www-authenticate", b"Bearer"),)
-    return Reply(error.status, msgspec.json.encode({"error": error.sentence()}), headers)
+        return ((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))),)
+    if isinstance(error, AuthError):
+        return ((b"www-authenticate", b"Bearer"),)
+    return ()

@@ -1,4 +1,4 @@
-"""The Hugging Face contract: what a request to a model may hold, and the shape of its answer.
+"""The Hugging Face contract: what a request to /models/NAME may hold, and the shape of its answer.
 
 What is sent back was checked with huggingface_hub's InferenceClient: text-classification answers a
 list of labels for each input even where there is one input, token-classification answers the list
@@ -8,32 +8,42 @@ of entities itself for a single text. What a task takes and gives stands in its 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from fastapi import FastAPI
 
 from freehold.errors import InputError
-from freehold.serve.ports import EncodedText, ModelMeta
+from freehold.serve.asked import Asked
+from freehold.serve.contracts.base import Contract, Find, Request, posts
+from freehold.serve.ports import EncodedText, ModelEngine, ModelMeta
 from freehold.tasks.base import Parameters, Task
 from freehold.tasks.registry import task_of
 from freehold.tasks.shapes import said
 
-__all__ = ["Request", "decode"]
+if TYPE_CHECKING:
+    from freehold.serve.factory import Service
+
+__all__ = ["CONTRACT", "HuggingFace", "decode"]
 
 _encode = msgspec.json.Encoder().encode
 _ABSENT = (b"", b"null")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The inputs of a request, and how their answers become the bytes that are sent. `admit` takes
-    what the inputs were encoded to and raises InputError where the parameters rule that out."""
+class HuggingFace(Contract):
+    prefix = "/models/"
+    order = 0
 
-    texts: tuple[Any, ...]
-    admit: Callable[[Sequence[EncodedText]], None]
-    render: Callable[[Sequence[Any]], bytes]
+    def asks(self, path: str) -> bool:
+        return path.startswith("/models/")
+
+    def routes(self, app: FastAPI, service: Service) -> None:
+        posts(app, "/models/{name:path}")
+
+    def read(self, asked: Asked, find: Find, max_inputs: int) -> tuple[ModelEngine, Request]:
+        engine = find(asked.path[len("/models/") :], asked.caller)
+        return engine, decode(asked.body, engine.meta, max_inputs)
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -134,3 +144,6 @@ def _malformed(body: bytes, error: Exception, task: Task) -> InputError:
         return InputError("The body is empty.", hint=task.wire.hint)
     reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     return InputError(f"The body is not JSON: {reason}.", hint="Check quotes and encoding.")
+
+
+CONTRACT = HuggingFace()
