@@ -112,8 +112,11 @@ def keys_of(app: App, reference: str | None) -> list[tuple[KeyInfo, str]]:
     return [(key, names[key.customer_id]) for key in list_keys(app.database, only)]
 
 
-def open_engines(app: App) -> dict[str, Engine]:
-    """The engine of every live version by its model's name; NotFoundError if none is live."""
+def open_engines(app: App, threads: int | None = None) -> dict[str, Engine]:
+    """The engine of every live version by its model's name; NotFoundError if none is live.
+
+    `threads` of each; None: those of [serve], or the engine's own choice.
+    """
     from freehold.serve.engine import Engine
 
     live = app.registry.live()
@@ -121,7 +124,7 @@ def open_engines(app: App) -> dict[str, Engine]:
         raise NotFoundError(
             "No version is live.", hint="Run `freehold promote MODEL@N` for one that is exported."
         )
-    threads = app.project.serve.threads or None
+    threads = threads or app.project.serve.threads or None
     return {
         version.model: Engine.open(app.registry.bundle_folder(version), threads=threads)
         for version in live
@@ -173,10 +176,24 @@ def reconciliation(app: App) -> Reconciliation:
 
 
 def serve(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None:
-    """Serve every live version until SIGTERM or Ctrl-C, metering each answer before it leaves."""
+    """Serve every live version until SIGTERM or Ctrl-C, metering each answer before it leaves.
+
+    With several workers this process starts and keeps them, and each comes here again.
+    """
     import secrets
+    import sys
 
     from freehold.serve.server import serve as run
+    from freehold.serve.worker import Worker, threads_of
 
+    worker = Worker.of()
+    if worker is None and settings.workers > 1:
+        from freehold.serve.workers import supervise
+
+        command = [sys.executable, "-m", "freehold", "serve", "--project", str(app.project.root)]
+        supervise(command, settings, on_ready=on_ready)
+        return
+    settings = worker.settings if worker else settings
     gate = ProjectGate(app.database, app.clock, server=f"srv_{secrets.token_hex(6)}")
-    run(open_engines(app), gate, settings, clock=app.clock, on_ready=on_ready)
+    engines = open_engines(app, threads_of(settings, worker))
+    run(engines, gate, settings, clock=app.clock, on_ready=on_ready, worker=worker)

@@ -28,9 +28,10 @@ from freehold.serve.callers import Callers
 from freehold.serve.contracts import contract_at, contracts
 from freehold.serve.http import Front
 from freehold.serve.logs import RequestLog
-from freehold.serve.metrics import CONTENT_TYPE_LATEST, Metrics
+from freehold.serve.metrics import CONTENT_TYPE_LATEST, Metrics, together
 from freehold.serve.ports import Caller, Gate, ModelEngine
 from freehold.serve.reply import Reply, new_request_id
+from freehold.serve.worker import Figures, Worker
 
 __all__ = ["Service", "create_app"]
 
@@ -49,9 +50,10 @@ class Service:
         *,
         clock: Clock | None = None,
         log: TextIO | None = sys.stderr,
+        worker: Worker | None = None,
     ) -> None:
         """`models` by the name in the path; each is found as MODEL@VERSION too. `log`: where a line
-        for each request goes, None for nowhere."""
+        for each request goes, None for nowhere. `worker`: which of several processes this is."""
         self.models = dict(models)
         for engine in models.values():
             self.models.setdefault(f"{engine.meta.model}@{engine.meta.version}", engine)
@@ -60,6 +62,8 @@ class Service:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.metrics = Metrics()
+        self.worker = worker
+        self._peers = Figures(worker, self.metrics.figures) if worker is not None else None
         self.draining = False
         self._stream = log
         self._front: Front | None = None
@@ -100,8 +104,12 @@ class Service:
             clock=self.clock,
         )
         self.metrics.watch_queue(lambda: self._batcher.tokens if self._batcher else 0)
-        self._log = RequestLog(self._stream, loop.call_later, self.clock)
         self._callers = Callers(self.gate, self.pool)
+        self._log = RequestLog(
+            self._stream, loop.call_later, self.clock, self.worker.index if self.worker else None
+        )
+        if self._peers is not None:
+            await self._peers.open()
         self._front = Front(
             self.find,
             self.gate,
@@ -117,6 +125,8 @@ class Service:
     async def stop(self) -> None:
         """Finish everything that was accepted, then stop the threads."""
         self.draining = True
+        if self._peers is not None:
+            await self._peers.close()
         if self._batcher is not None:
             try:
                 await asyncio.wait_for(self._batcher.close(), max(1, self.settings.drain_seconds))
@@ -126,6 +136,10 @@ class Service:
             self._log.flush()
         if self.pool is not None:
             self.pool.shutdown()
+
+    async def figures(self) -> bytes:
+        """This server's figures for Prometheus, of all its processes."""
+        return self.metrics.text() if self._peers is None else together(await self._peers.all())
 
     async def ready(self) -> None:
         """Return if a request could be answered now. Raises UnavailableError."""
@@ -219,7 +233,7 @@ def _add_routes(app: FastAPI, service: Service, docs: str) -> None:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(await service.figures(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     @app.get("/docs")
     async def documentation() -> Response:

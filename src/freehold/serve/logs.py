@@ -20,7 +20,8 @@ _encode = msgspec.json.Encoder().encode
 
 class RequestLog:
     """Collects lines and writes them together, a few times a second: a write each would cost more
-    than the rest of a request's bookkeeping. `schedule(delay, call)` runs the next write."""
+    than the rest of a request's bookkeeping. `schedule(delay, call)` runs the next write. Of
+    several processes, each line tells which `worker` wrote it."""
 
     DELAY = 0.1
     _BOUND = 1000
@@ -30,9 +31,11 @@ class RequestLog:
         stream: TextIO | None,
         schedule: Callable[[float, Callable[[], None]], object],
         clock: Clock | None = None,
+        worker: int | None = None,
     ) -> None:
         self._stream = stream
         self._schedule = schedule
+        self._worker = worker
         self._clock = clock or SystemClock()
         self._lines: list[bytes] = []
 
@@ -41,6 +44,8 @@ class RequestLog:
         if self._stream is None:
             return
         fields["at"] = self._clock.now().isoformat(timespec="milliseconds")
+        if self._worker is not None:
+            fields["worker"] = self._worker
         self._lines.append(_encode(fields))
         if len(self._lines) == 1:
             self._schedule(self.DELAY, self.flush)
@@ -59,9 +64,10 @@ class JsonFormatter(logging.Formatter):
     """A log record as one JSON line. Of a foreign exception it keeps the type and where it was
     raised, not its message, which could quote a customer's text."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, worker: int | None = None) -> None:
         super().__init__()
         self._clock = clock or SystemClock()
+        self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -70,6 +76,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if self._worker is not None:
+            line["worker"] = self._worker
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             line["error"] = type(error).__name__
@@ -82,10 +90,10 @@ class JsonFormatter(logging.Formatter):
         return _encode(line).decode()
 
 
-def log_as_json(stream: TextIO | None = None) -> Callable[[], None]:
+def log_as_json(stream: TextIO | None = None, worker: int | None = None) -> Callable[[], None]:
     """Send our and uvicorn's remarks to `stream` (stderr) as JSON; call the result to undo."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(worker=worker))
     loggers = [logging.getLogger(name) for name in ("freehold", "uvicorn")]
     before = [(logger.level, logger.propagate) for logger in loggers]
     for logger, level in zip(loggers, (logging.INFO, logging.WARNING), strict=True):

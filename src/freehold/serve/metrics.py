@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from freehold.serve.ports import ModelEngine
 
-__all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
+__all__ = ["CONTENT_TYPE_LATEST", "Metrics", "together"]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(
+    list[tuple[str, str, str, list[tuple[str, dict[str, str], float]]]]
+).decode
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _INPUTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -96,5 +103,39 @@ class Metrics:
         """All figures in Prometheus' text format."""
         return generate_latest(self.registry)
 
+    def figures(self) -> bytes:
+        """All figures for `together`."""
+        return _encode(
+            [
+                (
+                    family.name,
+                    family.documentation,
+                    family.type,
+                    [(sample.name, sample.labels, sample.value) for sample in family.samples],
+                )
+                for family in self.registry.collect()
+            ]
+        )
+
     def _counter(self, name: str, help: str) -> Counter:
         return Counter(f"freehold_{name}", help, ("model", "version"), registry=self.registry)
+
+
+def together(figures: Mapping[str, bytes]) -> bytes:
+    """Several processes' figures in Prometheus' text format, each with its process as the label
+    `worker`: their sums are the server's."""
+    families: dict[str, Metric] = {}
+    for worker, given in figures.items():
+        for name, documentation, kind, samples in _decode(given):
+            family = families.setdefault(name, Metric(name, documentation, kind))
+            for sample, labels, value in samples:
+                family.add_sample(sample, {"worker": worker, **labels}, value)
+    return generate_latest(_Collected(families.values()))
+
+
+class _Collected(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import signal
 import socket
@@ -17,17 +16,17 @@ from typing import Self, TextIO
 import uvicorn
 
 from freehold.clock import Clock
-from freehold.errors import UnavailableError
 from freehold.project import Serve
 from freehold.serve.factory import Service, create_app
+from freehold.serve.listening import BACKLOG, listen, url_of
 from freehold.serve.logs import log_as_json
 from freehold.serve.ports import Gate, ModelEngine
 from freehold.serve.protocol import ServeProtocol
+from freehold.serve.worker import Worker
 
-__all__ = ["ServerThread", "serve"]
+__all__ = ["ServerThread", "listen", "serve", "url_of"]
 
 _log = logging.getLogger("freehold.serve")
-_BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
 # A thread that comes back from the engine waits this long at most for the interpreter, which the
 # event loop holds; Python's own 5 ms is as long as a small batch.
@@ -42,18 +41,20 @@ def serve(
     clock: Clock | None = None,
     on_ready: Callable[[str], None] | None = None,
     log: TextIO | None = None,
+    worker: Worker | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then stop accepting, finish what was begun, and return.
 
-    `on_ready` gets the URL once requests are answered. Logs go to `log`, stderr if not given. To be
-    called in the main thread. Raises UnavailableError if the address cannot be listened on.
+    `on_ready` gets the URL once requests are answered. Logs go to `log`, stderr if not given. A
+    `worker` shares its port with others and stops with its supervisor. To be called in the main
+    thread. Raises UnavailableError if the address cannot be listened on.
     """
-    listener = listen(settings.host, settings.port)
-    undo = log_as_json(log)
+    listener = listen(settings.host, settings.port, shared=worker is not None)
+    undo = log_as_json(log, worker.index if worker else None)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
-        service = Service(models, gate, settings, clock=clock, log=log or sys.stderr)
+        service = Service(models, gate, settings, clock=clock, log=log or sys.stderr, worker=worker)
         server = _Server(service, listener, on_ready)
         server.run([listener])
     finally:
@@ -134,7 +135,7 @@ class _Server(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=service.settings.drain_seconds,
-                backlog=_BACKLOG,
+                backlog=BACKLOG,
             )
         )
         self._service = service
@@ -148,6 +149,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._service.worker is not None:
+            self._service.worker.attach(self.stop)
         if self._on_ready is not None:
             self._on_ready(self._url)
 
@@ -174,48 +177,6 @@ class _Server(uvicorn.Server):
         if self.should_exit:
             self.force_exit = True  # asked twice: do not wait for clients any longer
         self.stop()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening address; port 0 takes a free one. Raises UnavailableError with what to do."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError:
-        raise UnavailableError(
-            f"{host!r} is not an address of this machine.", hint="Set host under [serve]."
-        ) from None
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _cannot_listen(host, port, error) from None
-    return listener
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> UnavailableError:
-    if error.errno == errno.EADDRINUSE:
-        return UnavailableError(
-            f"Port {port} on {host} is taken by another program.",
-            hint="Stop that program, or choose another port (0 takes a free one).",
-        )
-    if error.errno == errno.EACCES:
-        return UnavailableError(
-            f"Port {port} is reserved for the system.", hint="Choose one above 1023."
-        )
-    return UnavailableError(f"{host} cannot be listened on: {error.strerror}.")
-
-
-def url_of(listener: socket.socket) -> str:
-    """Where a client on this machine finds it."""
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - it is compared, not bound
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _has_uvloop() -> bool:
