@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,28 @@ def test_recording_the_same_works_again_changes_nothing(book: Database) -> None:
     before = record(book, *works)
     assert record(book, *works) == before
     assert counts(book) == (2, 1, 1)
+    assert reconciled(book)
+
+
+@pytest.mark.parametrize("key", ["k", None])
+def test_a_request_that_two_servers_had_is_metered_once(book: Database, key: str | None) -> None:
+    """A proxy gives a request to another server when it does not hear from the first."""
+    first = work(key)
+    again = replace(first, body=b"as good an answer", compute_us=900)
+    record(book, first)
+    (outcome,) = record(book, again)
+    assert outcome.recorded is Recorded.METERED
+    assert outcome.body == (first.body if key else again.body)
+    assert counts(book) == (1, 1 if key else 0, 1)
+    assert reconciled(book)
+
+
+def test_a_request_that_one_server_had_twice_is_metered_once(book: Database) -> None:
+    first, other = work(), work()
+    again = replace(first, compute_us=900)
+    outcomes = record(book, first, other, again)
+    assert {outcome.recorded for outcome in outcomes} == {Recorded.METERED}
+    assert counts(book) == (2, 0, 1)
     assert reconciled(book)
 
 

@@ -42,9 +42,9 @@ def settle(
     A work with an Idempotency-Key is recorded only if nobody was faster with that key: the loser
     gets the winner's answer (REPLAYED) if its payload is the same, else nothing (CONFLICT), and
     neither is metered. `tallies` are what the server counted by itself; they are kept, less what
-    was not metered, as a second record that `reconcile` holds against the first. Calling it again
-    with works that were recorded already, as after a commit whose acknowledgement was lost, changes
-    nothing.
+    was not metered, as a second record that `reconcile` holds against the first. A request id is
+    metered once: works that were recorded already, as after a commit whose acknowledgement was
+    lost, or by another server that had the same request before it died, change nothing.
 
     Raises StoreError; nothing is recorded then.
     """
@@ -61,8 +61,7 @@ def settle(
             if outcome.recorded is Recorded.METERED
         ]
         counted = _insert_events(database, connection, paid, at)
-        uncounted = [work for work in works if work.request_id not in counted]
-        rows = _served(tallies, uncounted, server, at)
+        rows = _served(tallies, _beyond(works, counted), server, at)
         if rows:
             connection.execute(schema.served.insert(), rows)
     return outcomes
@@ -133,9 +132,11 @@ def _claim(
 
 def _outcome(work: Work, stored: dict[tuple[str, str], tuple[str, str, bytes]]) -> Outcome:
     winner = stored.get((work.caller.customer_id, work.idempotency_key or ""))
-    if winner is None or winner[0] == work.request_id:
+    if winner is None:
         return Outcome(work.request_id, Recorded.METERED, work.body)
-    _, digest, body = winner
+    request_id, digest, body = winner
+    if request_id == work.request_id:
+        return Outcome(request_id, Recorded.METERED, body)
     if digest == work.payload_digest:
         return Outcome(work.request_id, Recorded.REPLAYED, body)
     return Outcome(work.request_id, Recorded.CONFLICT, b"")
@@ -164,6 +165,18 @@ def _insert_events(
         for work in works
     ]
     return set(connection.execute(statement, rows).scalars())
+
+
+def _beyond(works: Sequence[Work], counted: Iterable[str]) -> list[Work]:
+    """The works that no event was inserted for; of works with one request id the first has it."""
+    left = set(counted)
+    beyond = []
+    for work in works:
+        if work.request_id in left:
+            left.remove(work.request_id)
+        else:
+            beyond.append(work)
+    return beyond
 
 
 def _served(
