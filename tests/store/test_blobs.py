@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,25 @@ def test_a_changed_copy_is_laid_out_anew(tmp_path: Path) -> None:
     (out / "a.txt").unlink()
     (out / "a.txt").write_text("six")
     assert (store.materialise(files, out) / "a.txt").read_text() == "one"
+
+
+def test_several_who_lay_out_the_same_files_find_them_whole(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "blobs")
+    files = store.put_folder(_folder(tmp_path / "in"))
+    together = threading.Barrier(8)
+
+    def lay_out(name: str) -> str:
+        together.wait(20)
+        return (store.materialise(files, tmp_path / name) / "a.txt").read_text()
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(10):
+            name = f"out{number}"
+            if number % 2:  # an older one is there
+                _folder(tmp_path / name)
+                (tmp_path / name / "a.txt").write_text("old")
+            assert list(pool.map(lay_out, [name] * 8)) == ["one"] * 8
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -86,7 +87,8 @@ class BlobStore:
         return content
 
     def materialise(self, files: Mapping[str, Blob], target: Path) -> Path:
-        """Lay the files out in `target` (hard links where possible); each is verified first."""
+        """Lay the files out in `target` (hard links where possible); each is verified first. Who
+        does the same at the same time finds one folder, whole."""
         if target.is_dir() and self._complete(files, target):
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,20 +103,42 @@ class BlobStore:
                     os.link(source, beside / name)
                 except OSError:
                     shutil.copyfile(source, beside / name)
-            if target.exists():
-                shutil.rmtree(target)
             beside.chmod(0o755)
-            beside.replace(target)
+            self._put_in_place(files, beside, target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         return target
 
+    def _put_in_place(self, files: Mapping[str, Blob], beside: Path, target: Path) -> None:
+        """Give a whole folder its name, unless somebody was faster with the same files."""
+        while True:
+            try:
+                beside.replace(target)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            if self._complete(files, target):
+                return
+            # Moved away first, so that nobody finds it half removed.
+            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=".old-"))
+            try:
+                target.replace(old)
+            except FileNotFoundError:
+                pass
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
+
     def _complete(self, files: Mapping[str, Blob], target: Path) -> bool:
-        found = {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()}
-        return found == set(files) and all(
-            (target / name).stat().st_size == blob.size and sha256_of(target / name) == blob.sha256
-            for name, blob in files.items()
-        )
+        try:
+            found = {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()}
+            return found == set(files) and all(
+                (target / name).stat().st_size == blob.size
+                and sha256_of(target / name) == blob.sha256
+                for name, blob in files.items()
+            )
+        except FileNotFoundError:  # somebody is putting another in its place
+            return False
 
 
 def _damaged(name: str) -> IntegrityError:
