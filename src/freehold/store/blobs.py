@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +88,17 @@ class BlobStore:
         return content
 
     def materialise(self, files: Mapping[str, Blob], target: Path) -> Path:
-        """Lay the files out in `target` (hard links where possible); each is verified first. Who
-        does the same at the same time finds one folder, whole."""
-        if target.is_dir() and self._complete(files, target):
+        """Lay the files out in `target` (hard links where possible); each is verified first. Of
+        several processes that do it at once, one does, and the others wait for it."""
+        if self._complete(files, target):
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(target.parent):
+            if not self._complete(files, target):
+                self._lay_out(files, target)
+        return target
+
+    def _lay_out(self, files: Mapping[str, Blob], target: Path) -> None:
         beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
         try:
             for name, blob in files.items():
@@ -103,42 +110,38 @@ class BlobStore:
                     os.link(source, beside / name)
                 except OSError:
                     shutil.copyfile(source, beside / name)
+            if target.exists():
+                shutil.rmtree(target)
             beside.chmod(0o755)
-            self._put_in_place(files, beside, target)
+            beside.replace(target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-        return target
-
-    def _put_in_place(self, files: Mapping[str, Blob], beside: Path, target: Path) -> None:
-        """Give a whole folder its name, unless somebody was faster with the same files."""
-        while True:
-            try:
-                beside.replace(target)
-                return
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-            if self._complete(files, target):
-                return
-            # Moved away first, so that nobody finds it half removed.
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=".old-"))
-            try:
-                target.replace(old)
-            except FileNotFoundError:
-                pass
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
 
     def _complete(self, files: Mapping[str, Blob], target: Path) -> bool:
         try:
             found = {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()}
-            return found == set(files) and all(
-                (target / name).stat().st_size == blob.size
-                and sha256_of(target / name) == blob.sha256
-                for name, blob in files.items()
+            return (
+                target.is_dir()
+                and found == set(files)
+                and all(
+                    (target / name).stat().st_size == blob.size
+                    and sha256_of(target / name) == blob.sha256
+                    for name, blob in files.items()
+                )
             )
-        except FileNotFoundError:  # somebody is putting another in its place
+        except FileNotFoundError:  # it is not there, or somebody is putting another in its place
             return False
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block of the same folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # which gives the lock up
 
 
 def _damaged(name: str) -> IntegrityError:
