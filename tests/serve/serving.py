@@ -138,6 +138,7 @@ LABELS_OF = {
     "token-classification": ("O", "B-LOC", "I-LOC"),
     "question-answering": ("start", "end"),
     "regression": ("score",),
+    "pair-classification": ("contradiction", "entailment", "neutral"),
     "pair-scoring": ("score",),
     "sentence-embedding": (),
 }

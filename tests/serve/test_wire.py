@@ -135,7 +135,7 @@ def test_what_is_refused_is_told_what_this_task_takes(
         ("sentence-embedding", {"truncation_direction": "left"}, "cannot be 'left'"),
         ("sentence-embedding", {"normalize": 1}, "normalize is not true or false"),
         ("sentence-embedding", {"normalize": True, "parameters": [1]}, "parameters is not an obj"),
-        ("question-answering", {"parameters": {"top_k": 3}}, "parameters.top_k cannot be 3."),
+        ("question-answering", {"parameters": {"top_k": 0}}, "not a whole number >= 1"),
         ("question-answering", {"parameters": {"doc_stride": 3}}, "a field 'doc_stride'"),
         ("multi-label-classification", {"parameters": {"function_to_apply": "softmax"}}, "cannot"),
         ("regression", {"parameters": {"top_k": 1}}, "a field 'top_k'"),

@@ -96,11 +96,18 @@ def test_an_answer_has_the_chance_that_it_has_among_all_candidates() -> None:
     nothing = task.answer(TEXT, rows, ["start", "end"], {"no_answer": -3.0})
     assert (nothing.answer, nothing.start, nothing.end) == ("", 0, 0)
     assert nothing.score == pytest.approx(math.exp(1) / whole)
-    assert nothing.otherwise == answer
-    assert "otherwise" not in nothing.document()
+    assert [one.document() for one in nothing.others] == [
+        one.document() for one in (answer, answer.others[0])
+    ]
+    assert "others" not in nothing.document()
     said = task.parameters(handle_impossible_answer=False)
     assert task.render([nothing], said, form="single") == answer.document()
     assert task.render([nothing], task.parameters(), form="list") == [nothing.document()]
+    two = task.render([nothing], task.parameters(top_k=2), form="single")
+    assert two == [nothing.document(), answer.document()]
+    all_said = task.parameters(top_k=9, handle_impossible_answer=False)
+    (found,) = task.render([nothing], all_said, form="list")
+    assert [one["answer"] for one in found] == ["New York", "New"]
 
 
 def test_vectors_are_given_as_they_are_and_compared_by_their_cosines() -> None:

@@ -14,6 +14,7 @@ from freehold import __version__
 from freehold.project import Serve
 from freehold.tasks.base import Task
 from freehold.tasks.registry import kinds, task_of
+from freehold.tasks.zero_shot import ZeroShot
 
 __all__ = ["document"]
 
@@ -214,46 +215,62 @@ def _examples(tasks: list[Task]) -> dict[str, Any]:
         found[f"{task.kind}, several"] = {"value": {"inputs": [first, first]}}
         for inputs, _ in others:
             found[f"{task.kind}, compared"] = {"value": {"inputs": inputs}}
+        if task.zero_shot:
+            wire = task.zero_shot.wire
+            value = wire.request(wire.examples[0][0])
+            found[f"{task.kind}, asked for {task.zero_shot.kind}"] = {"value": value}
     return found
 
 
 def _task_schemas(tasks: list[Task], max_inputs: int) -> dict[str, Any]:
     """XRequest and XAnswer of each task, the types they are made of, and Request and Answer, which
     are any of them."""
-    types = [kind for task in tasks for kind in _types(task)]
+    asked: list[Task | ZeroShot] = [*tasks, *(task.zero_shot for task in tasks if task.zero_shot)]
+    types = [kind for one in asked for kind in _types(one)]
     # All at once: of two types of one name each then gets a longer one.
     found, parts = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     known = dict(zip(types, found, strict=True))
     schemas: dict[str, Any] = {}
     for task in tasks:
-        schemas[f"{_name(task)}Request"] = _request(task, max_inputs, known)
-        schemas[f"{_name(task)}Answer"] = _any([known[kind] for kind in task.wire.answers])
+        request = _request(task, max_inputs, known, task.root_fields)
+        answers = [known[kind] for kind in task.wire.answers]
+        if task.zero_shot:
+            request = _any([request, _request(task.zero_shot, max_inputs, known)])
+            answers += [known[kind] for kind in task.zero_shot.wire.answers]
+        schemas[f"{_name(task)}Request"] = request
+        schemas[f"{_name(task)}Answer"] = _any(answers)
     for end in ("Request", "Answer"):
         schemas[end] = _any([{"$ref": _REFERENCE.format(name=_name(t) + end)} for t in tasks])
     return schemas | parts
 
 
-def _types(task: Task) -> list[Any]:
-    wire = task.wire
-    return [wire.one, *([wire.whole] if wire.whole else []), *wire.answers, task.parameters]
+def _types(asked: Task | ZeroShot) -> list[Any]:
+    wire = asked.wire
+    return [wire.one, *([wire.whole] if wire.whole else []), *wire.answers, asked.parameters]
 
 
-def _request(task: Task, max_inputs: int, known: Mapping[Any, Any]) -> dict[str, Any]:
-    one = known[task.wire.one]
+def _request(
+    asked: Task | ZeroShot,
+    max_inputs: int,
+    known: Mapping[Any, Any],
+    root_fields: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    one = known[asked.wire.one]
     several = {"type": "array", "minItems": 1, "maxItems": max_inputs, "items": one}
-    whole = [known[task.wire.whole]] if task.wire.whole else []
-    parameters = known[task.parameters]
+    whole = [known[asked.wire.whole]] if asked.wire.whole else []
+    needed = asked.wire.parameters is not None
+    parameters = known[asked.parameters]
     properties = {
         "inputs": _any([one, several, *whole]),
-        "parameters": _any([parameters, {"type": "null"}]),
+        "parameters": parameters if needed else _any([parameters, {"type": "null"}]),
         "options": _OPTIONS,
     }
-    described = msgspec.json.schema(task.parameters)["$defs"][task.parameters.__name__]
-    beside = {name: described["properties"][name] for name in sorted(task.root_fields)}
+    described = msgspec.json.schema(asked.parameters)["$defs"][asked.parameters.__name__]
+    beside = {name: described["properties"][name] for name in sorted(root_fields)}
     return {
         "type": "object",
-        "description": f"Of a {task.kind} model.",
-        "required": ["inputs"],
+        "description": f"Of a {asked.kind} model.",
+        "required": ["inputs", "parameters"] if needed else ["inputs"],
         "additionalProperties": False,
         "properties": properties | beside,
     }

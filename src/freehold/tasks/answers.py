@@ -125,13 +125,14 @@ class NumberAnswer:
 @dataclass(frozen=True, slots=True)
 class SpanAnswer:
     """A part of a context, [start, end) characters, with its probability; an empty text at 0 means
-    that the context does not say it, `otherwise` what it is likeliest to say if it does."""
+    that the context does not say it. Of the best answer `others` are all others, the likeliest
+    first."""
 
     answer: str
     score: float
     start: int
     end: int
-    otherwise: SpanAnswer | None = None
+    others: tuple[SpanAnswer, ...] = ()
 
     def document(self) -> dict[str, Any]:
         return {"answer": self.answer, "score": self.score, "start": self.start, "end": self.end}
@@ -147,7 +148,7 @@ class VectorAnswer:
         return {"embedding": self.vector.tolist()}
 
 
-def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
+def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float64]:
     """Probabilities over the last axis of logits / temperature (Guo et al. 2017, "On Calibration of
     Modern Neural Networks", section 4.2), in float64; same shape."""
     scaled = logits.astype(np.float64) / temperature

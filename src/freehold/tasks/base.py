@@ -21,6 +21,7 @@ from freehold.tasks.roles import Role
 from freehold.tasks.shapes import TEXTS, Wire, read
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import AnyExample, Dataset
+from freehold.tasks.zero_shot import ZeroShot
 
 __all__ = ["Answer", "Form", "Logits", "Measured", "Parameters", "Score", "Settings", "Task"]
 
@@ -86,6 +87,7 @@ class Task(ABC):
     wire: ClassVar[Wire] = TEXTS  # the shapes of requests and answers
     parameters: ClassVar[type[Parameters]] = Parameters
     root_fields: ClassVar[frozenset[str]] = frozenset()  # parameters that may stand beside inputs
+    zero_shot: ClassVar[ZeroShot | None] = None  # how it chooses between labels of a request
 
     # --- what is read
 

@@ -11,6 +11,7 @@ from freehold.tasks.pairs import PAIRS
 from freehold.tasks.roles import LABEL, TEXT_A, TEXT_B
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import PairExample
+from freehold.tasks.zero_shot import ByEntailment
 
 __all__ = ["TASK", "PairClassification"]
 
@@ -20,6 +21,7 @@ class PairClassification(Choice):
     roles = (TEXT_A, TEXT_B, LABEL)
     pairs = True
     wire = PAIRS
+    zero_shot = ByEntailment()
 
     def example(self, row: int, values: Mapping[str, Any]) -> PairExample:
         return PairExample(row, values["text_a"], values["text_b"], label=values.get("label"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from dataclasses import replace
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 import numpy as np
@@ -25,7 +26,10 @@ KEPT = 20  # candidates of an input that its joined logits keep
 
 
 class SpanParameters(Parameters):
-    top_k: Annotated[Literal[1] | None, Meta(description="1 only: the best answer is given")] = None
+    top_k: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="as many answers, the likeliest first, as a list; one if left out or 1"),
+    ] = None
     handle_impossible_answer: Annotated[
         bool | None,
         Meta(
@@ -67,7 +71,7 @@ class QuestionAnswering(Task):
     pairs = True
     wire = Wire(
         one=Question,
-        answers=(Part, list[Part]),
+        answers=(Part, list[Part], list[list[Part]]),
         examples=(
             (
                 {"question": "who lives in Rome?", "context": "Anna lives in Rome."},
@@ -189,18 +193,26 @@ class QuestionAnswering(Task):
     def answer(
         self, encoded: Encoded, logits: Logits, labels: Sequence[str], settings: Settings
     ) -> SpanAnswer:
-        best = _best(encoded.text, logits)
-        if best is not None and _span(logits, settings.get("no_answer", 0.0)) != (0, 0):
-            return best
-        return SpanAnswer("", float(softmax(logits[:, 2])[0]), 0, 0, otherwise=best)
+        """The rest of the candidates stands in `others`: those of the context, which overlap, and
+        that it does not say it, if that is not the answer."""
+        ranked = _ranked(encoded.text, logits)
+        first = _span(logits, settings.get("no_answer", 0.0))
+        place = [(answer.start, answer.end) for answer in ranked].index(first)
+        best = ranked.pop(place)
+        return replace(best, others=tuple(ranked))
 
     def render(
         self, answers: Sequence[SpanAnswer], parameters: SpanParameters, *, form: Form
     ) -> Any:
-        """An answer, or a list of them for a list."""
-        if parameters.handle_impossible_answer is False:
-            answers = [answer.otherwise or answer for answer in answers]
-        rows = [answer.document() for answer in answers]
+        """An answer, or a list of them for a list; with `top_k` above 1 a list for each."""
+        most = parameters.top_k or 1
+        rows: list[Any] = []
+        for best in answers:
+            ranked = [best, *best.others]
+            if parameters.handle_impossible_answer is False:
+                ranked = [answer for answer in ranked if answer.end] or ranked
+            documents = [answer.document() for answer in ranked[:most]]
+            rows.append(documents[0] if most == 1 else documents)
         return rows[0] if form == "single" else rows
 
 
@@ -249,13 +261,15 @@ def _span(row: Logits, limit: float | None) -> tuple[int, int]:
     return int(best[0]), int(best[1])
 
 
-def _best(context: str, row: Logits) -> SpanAnswer | None:
-    """The likeliest part of the context; None where it has none."""
-    if len(row) == 1:
-        return None
-    place = 1 + int(row[1:, 2].argmax())
-    start, end = int(row[place, 0]), int(row[place, 1])
-    return SpanAnswer(context[start:end], float(softmax(row[:, 2])[place]), start, end)
+def _ranked(context: str, row: Logits) -> list[SpanAnswer]:
+    """Every candidate, the likeliest first; the empty one says that the context does not say it."""
+    chances = softmax(row[:, 2]).tolist()
+    places = row[:, :2].astype(np.int64).tolist()
+    return [
+        SpanAnswer(context[start:end], chances[number], start, end)
+        for number in np.argsort(-row[:, 2], kind="stable").tolist()
+        for start, end in (places[number],)
+    ]
 
 
 def _chosen(context: str, row: Logits, limit: float | None) -> str:

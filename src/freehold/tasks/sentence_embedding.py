@@ -18,6 +18,7 @@ from freehold.tasks.shapes import Wire, read
 from freehold.tasks.similarity import COMPARISON, Comparison, is_comparison
 from freehold.tasks.tokenise import Encoded, Tokeniser, Window
 from freehold.tasks.types import Dataset, Example, PairExample
+from freehold.tasks.zero_shot import ByCosine
 
 __all__ = ["TASK", "SentenceEmbedding"]
 
@@ -53,6 +54,7 @@ class SentenceEmbedding(Task):
     roles = (TEXT_A, TEXT_B, SCORE)
     parts = 2
     parameters = VectorParameters
+    zero_shot = ByCosine()
     root_fields = frozenset(VectorParameters.__struct_fields__)
     wire = Wire(
         one=str,

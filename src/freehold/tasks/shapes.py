@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
@@ -32,21 +33,28 @@ class Wire:
 
     "inputs" holds one `one` or a list of them; `whole` is an object that stands for such a list.
     The response is of one of `answers`. `examples` are some "inputs" with their responses, the
-    first of a single input, one more of the `whole`.
+    first of a single input, one more of the `whole`. Where a request has to have parameters,
+    `parameters` are those of the examples.
     """
 
     one: Any
     answers: tuple[Any, ...]
     examples: tuple[tuple[Any, Any], ...]
     whole: Any = None
+    parameters: Mapping[str, Any] | None = None
 
     @functools.cached_property
     def hint(self) -> str:
         """What to send, with an example."""
         first, *others = (
-            json.dumps({"inputs": inputs}, ensure_ascii=False) for inputs, _ in self.examples
+            json.dumps(self.request(inputs), ensure_ascii=False) for inputs, _ in self.examples
         )
         return f"Send {first} or a list of such inputs{''.join(f', or {one}' for one in others)}."
+
+    def request(self, inputs: Any) -> dict[str, Any]:
+        """The body of a request with these inputs."""
+        beside = {"parameters": self.parameters} if self.parameters else {}
+        return {"inputs": inputs, **beside}
 
 
 TopK = Annotated[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastapi import FastAPI, Response
 from fastapi import Request as HttpRequest
 
-from freehold.errors import FreeholdError
+from freehold.errors import FreeholdError, InputError
 from freehold.serve.asked import Asked
 from freehold.serve.ports import Caller, EncodedText, ModelEngine
 from freehold.serve.reply import Headers, Reply, failure
@@ -19,7 +19,7 @@ from freehold.serve.reply import Headers, Reply, failure
 if TYPE_CHECKING:
     from freehold.serve.factory import Service
 
-__all__ = ["Contract", "Find", "Request", "posts"]
+__all__ = ["Contract", "Find", "Request", "check_count", "posts"]
 
 # The engine that answers a name, for a caller. Raises NotFoundError.
 Find = Callable[[str, Caller], ModelEngine]
@@ -69,6 +69,15 @@ class Contract(ABC):
     def described(self) -> dict[str, Any]:
         """Its paths in the API's description."""
         return {}
+
+
+def check_count(request: Request, most: int) -> None:
+    """Raises InputError where a request has more inputs than a server takes."""
+    if len(request.texts) > most:
+        raise InputError(
+            f"The request has {len(request.texts)} inputs; this server takes {most} at once.",
+            hint="Send them in several requests.",
+        )
 
 
 def posts(app: FastAPI, path: str) -> None:

@@ -8,19 +8,20 @@ of entities itself for a single text. What a task takes and gives stands in its 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from fastapi import FastAPI
 
 from freehold.errors import InputError
 from freehold.serve.asked import Asked
-from freehold.serve.contracts.base import Contract, Find, Request, posts
+from freehold.serve.contracts.base import Contract, Find, Request, check_count, posts
 from freehold.serve.ports import EncodedText, ModelEngine, ModelMeta
-from freehold.tasks.base import Parameters, Task
+from freehold.tasks.base import Task
 from freehold.tasks.registry import task_of
-from freehold.tasks.shapes import said
+from freehold.tasks.shapes import read, said
+from freehold.tasks.zero_shot import ASKED_BY, ZeroShot
 
 if TYPE_CHECKING:
     from freehold.serve.factory import Service
@@ -59,6 +60,17 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def decode(body: bytes, meta: ModelMeta, max_inputs: int) -> Request:
     """Read a request's body for a model's task. Raises InputError, saying what is wrong."""
+    try:
+        request = _decode(body, meta)
+    except UnicodeDecodeError:
+        raise InputError("The body is not UTF-8.", hint="Encode the JSON as UTF-8.") from None
+    if not request.texts:
+        raise InputError("inputs is an empty list.", hint=task_of(meta.task).wire.hint)
+    check_count(request, max_inputs)
+    return request
+
+
+def _decode(body: bytes, meta: ModelMeta) -> Request:
     task = task_of(meta.task)
     try:
         found = _body.decode(_inside(body, task.root_fields) if task.root_fields else body)
@@ -66,17 +78,15 @@ def decode(body: bytes, meta: ModelMeta, max_inputs: int) -> Request:
         raise _not_a_body(str(error), task) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise _malformed(body, error, task) from None
-    except UnicodeDecodeError:
-        raise InputError("The body is not UTF-8.", hint="Encode the JSON as UTF-8.") from None
-    parameters = _parameters(bytes(found.parameters), task)
-    inputs, form = task.inputs(found.inputs)
-    if not inputs:
-        raise InputError("inputs is an empty list.", hint=task.wire.hint)
-    if len(inputs) > max_inputs:
-        raise InputError(
-            f"The request has {len(inputs)} inputs; this server takes {max_inputs} at once.",
-            hint="Send them in several requests.",
-        )
+    given = bytes(found.parameters)
+    if task.zero_shot is not None and ASKED_BY in _names(given):
+        return _zero_shot(found.inputs, given, task.zero_shot, meta)
+    return _plain(found.inputs, given, task)
+
+
+def _plain(given: Any, raw: bytes, task: Task) -> Request:
+    parameters = _parameters(raw, task.parameters, task.root_fields)
+    inputs, form = task.inputs(given)
 
     def admit(encoded: Sequence[EncodedText]) -> None:
         task.admit(parameters, encoded)
@@ -85,6 +95,21 @@ def decode(body: bytes, meta: ModelMeta, max_inputs: int) -> Request:
         return _encode(task.render(answers, parameters, form=form))
 
     return Request(tuple(inputs), admit, render)
+
+
+def _zero_shot(given: Any, raw: bytes, how: ZeroShot, meta: ModelMeta) -> Request:
+    """Labels of the request instead of the model's: each text and each label cost what the model
+    has to read for them, and count as so many inputs."""
+    asked = _parameters(raw, how.parameters)
+    single = not isinstance(given, list)
+    texts = read([given] if single else given, list[str], "inputs", how.wire.hint)
+    form: Literal["single", "list"] = "single" if single else "list"
+
+    def render(answers: Sequence[Any]) -> bytes:
+        return _encode(how.render(answers, len(texts), asked, form))
+
+    inputs = how.inputs(texts, asked, meta.labels) if texts else []
+    return Request(tuple(inputs), lambda encoded: None, render)
 
 
 def _inside(body: bytes, beside: frozenset[str]) -> bytes:
@@ -100,8 +125,14 @@ def _inside(body: bytes, beside: frozenset[str]) -> bytes:
     return _encode({**found, "parameters": {**inside, **moved}})
 
 
-def _parameters(given: bytes, task: Task) -> Parameters:
-    kind = task.parameters
+def _names(parameters: bytes) -> Collection[str]:
+    """Which parameters were given; none where they are no object, which is refused later."""
+    return _object.decode(parameters) if parameters[:1] == b"{" else ()
+
+
+def _parameters(
+    given: bytes, kind: type[msgspec.Struct], beside: frozenset[str] = frozenset()
+) -> Any:
     if given in _ABSENT:
         return _defaults(kind)
     try:
@@ -109,11 +140,11 @@ def _parameters(given: bytes, task: Task) -> Parameters:
     except msgspec.ValidationError as error:
         _, _, path = str(error).partition(" - at `$.")
         name = path.strip("`").partition("[")[0]
-        where = "" if name in task.root_fields else "parameters"
+        where = "" if name in beside else "parameters"
         raise InputError(said(str(error), where), hint=_about(name, kind)) from None
 
 
-def _about(name: str, kind: type[Parameters]) -> str:
+def _about(name: str, kind: type[msgspec.Struct]) -> str:
     """What a parameter is, or which there are."""
     described: dict[str, Any] = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
     if name in described:
@@ -123,12 +154,12 @@ def _about(name: str, kind: type[Parameters]) -> str:
 
 
 @functools.cache
-def _decoder(parameters: type[Parameters]) -> msgspec.json.Decoder[Parameters]:
+def _decoder(parameters: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(parameters)
 
 
 @functools.cache
-def _defaults(parameters: type[Parameters]) -> Parameters:
+def _defaults(parameters: type[msgspec.Struct]) -> Any:
     return parameters()
 
 
