@@ -129,8 +129,19 @@ class Serve:
     threads: int = setting(0, "Threads of the engine; 0: one a physical core.")
     batch_tokens: int = setting(4096, "Most tokens in one batch, padding included.")
     queue_tokens: int = setting(65536, "Most tokens that wait; beyond that a request gets a 429.")
+    queue_bytes: int = setting(
+        67_108_864, "Most bytes of bodies that wait; beyond that a request gets a 429."
+    )
+    timeout_ms: int = setting(
+        0, "Time in which a request has to begin that sends no X-Timeout-Ms; 0: no limit."
+    )
+    max_timeout_ms: int = setting(0, "Most that X-Timeout-Ms may allow; 0: no limit.")
     max_inputs: int = setting(256, "Most inputs in one request.")
     max_body_bytes: int = setting(1_048_576, "Largest request body; beyond that a 413.")
+    max_connections: int = setting(1000, "Most connections at once; beyond that a 503.")
+    receive_seconds: int = setting(
+        30, "Time in which a request has to arrive whole once it has begun; else a 408."
+    )
     drain_seconds: int = setting(30, "How long a stopping server finishes what it has begun.")
 
 

@@ -16,6 +16,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 NOBODY = Caller("", "")  # until the key is known
 _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+_MILLISECONDS = re.compile(rb"0*[1-9][0-9]{0,11}")
 
 
 class Connection(Protocol):
@@ -39,6 +40,7 @@ class Asked:
         "body",
         "caller",
         "connection",
+        "deadline",
         "digest",
         "encoding",
         "headers",
@@ -51,6 +53,7 @@ class Asked:
         "replayed",
         "request_id",
         "sent_key",
+        "timeout",
         "tokens",
         "version",
     )
@@ -65,6 +68,7 @@ class Asked:
         self.encoding = b""
         self.length: int | None = None
         self.sent_key: bytes | None = None
+        self.timeout: bytes | None = None
         for name, value in self.headers:
             if name == b"authorization":
                 self.authorization = value
@@ -75,6 +79,9 @@ class Asked:
                 self.length = int(value) if value.isdigit() else None
             elif name == b"content-encoding":
                 self.encoding = value.lower()
+            elif name == b"x-timeout-ms":
+                self.timeout = value
+        self.deadline: float | None = None
         self.body = b""
         self.caller = NOBODY
         self.key: str | None = None
@@ -104,6 +111,21 @@ class Asked:
             )
         self.key = self.sent_key.decode("ascii")
         return self.key
+
+    def read_deadline(self, came: float, default_ms: int, most_ms: int) -> None:
+        """Set `deadline`, on the clock on which the request `came`: by X-Timeout-Ms or the default,
+        at most `most_ms` after that; 0 for either is no limit. Raises InputError."""
+        wanted = default_ms
+        if self.timeout is not None:
+            if not _MILLISECONDS.fullmatch(self.timeout):
+                raise InputError(
+                    "X-Timeout-Ms is not a whole number of milliseconds above 0.",
+                    hint="Leave it out to wait as long as the server lets you.",
+                )
+            wanted = int(self.timeout)
+        if most_ms and (not wanted or wanted > most_ms):
+            wanted = most_ms
+        self.deadline = came + wanted / 1000 if wanted else None
 
     async def read(self, limit: int) -> None:
         """Read the whole body, given up as soon as it is longer than `limit`.

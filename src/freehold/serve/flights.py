@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from freehold.errors import ConflictError, FreeholdError
+from freehold.errors import ConflictError, DeadlineError, FreeholdError
+from freehold.serve.accepted import too_late
 
 __all__ = ["Flight", "Flights"]
 
@@ -36,19 +37,26 @@ class Flights:
         place: tuple[str, str],
         digest: str,
         answer: Callable[[], Awaitable[tuple[bytes, bool]]],
+        patience: float | None = None,
     ) -> tuple[bytes, bool]:
         """The answer to a request with a customer's key (`place`), and whether it is another's:
-        that of the same request in flight, or what `answer` finds.
+        that of the same request in flight, for which it waits `patience` seconds, or what `answer`
+        finds.
 
-        Raises ConflictError where the one in flight has another digest.
+        Raises ConflictError where the one in flight has another digest, DeadlineError.
         """
+        until = None if patience is None else self._loop.time() + patience
         while (ahead := self._flying.get(place)) is not None:
             if ahead.digest != digest:
                 raise ConflictError(
                     "This Idempotency-Key is being used for a request with another path or body.",
                     hint="Send a new key with a new request.",
                 )
-            landed = await asyncio.shield(ahead.landed)
+            try:
+                async with asyncio.timeout_at(until):
+                    landed = await asyncio.shield(ahead.landed)
+            except TimeoutError:
+                raise too_late() from None
             if isinstance(landed, bytes):
                 return landed, True
             if landed is not None:
@@ -60,6 +68,8 @@ class Flights:
         try:
             answered, replayed = await answer()
             result = answered
+        except DeadlineError:
+            raise  # this request's own: whoever waits behind it may have more time
         except FreeholdError as error:
             result = error
             raise

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from freehold.clock import Clock
-from freehold.errors import ConflictError, FreeholdError, UnavailableError
+from freehold.errors import ConflictError, FreeholdError, LimitError, UnavailableError
 from freehold.project import Serve
 from freehold.serve.asked import Asked, ClientGoneError, Receive, Scope
 from freehold.serve.batcher import Batcher, CancelledJob, Job
@@ -66,6 +66,7 @@ class Front:
         self._loop = asyncio.get_running_loop()
         self._flights = Flights()
         self._ids: Iterator[str] = iter(())
+        self._bytes = 0  # of bodies that have been let in and not been answered
 
     async def __call__(
         self, contract: Contract, scope: Scope, receive: Receive, send: Send
@@ -74,7 +75,7 @@ class Front:
         asked = Asked(scope, receive, self._request_id())
         reply: Reply | None
         try:
-            reply = await self._reply(contract, asked)
+            reply = await self._reply(contract, asked, started)
         except FreeholdError as error:
             reply = contract.failure(error)
         except ClientGoneError:
@@ -105,20 +106,42 @@ class Front:
             found = next(self._ids)
         return found
 
-    async def _reply(self, contract: Contract, asked: Asked) -> Reply:
+    async def _reply(self, contract: Contract, asked: Asked, came: float) -> Reply:
+        settings = self._settings
+        asked.read_deadline(came, settings.timeout_ms, settings.max_timeout_ms)
         caller = asked.caller = await self._callers.of(asked.authorization)
         key = asked.read_key()
-        await asked.read(self._settings.max_body_bytes)
-        if asked.encoding not in _AS_IT_IS:
-            await self._unpack(asked)
-        if key is None:
-            body, asked.replayed = await self._answer(contract, asked)
-        else:
-            asked.digest = contract.digest(asked)
-            body, asked.replayed = await self._flights.once(
-                (caller.customer_id, key), asked.digest, partial(self._keyed, contract, asked, key)
-            )
+        reserved = self._reserve(asked)
+        try:
+            await asked.read(settings.max_body_bytes)
+            if asked.encoding not in _AS_IT_IS:
+                await self._unpack(asked)
+            if key is None:
+                body, asked.replayed = await self._answer(contract, asked)
+            else:
+                asked.digest = contract.digest(asked)
+                body, asked.replayed = await self._flights.once(
+                    (caller.customer_id, key),
+                    asked.digest,
+                    partial(self._keyed, contract, asked, key),
+                    None if asked.deadline is None else asked.deadline - self._clock.monotonic(),
+                )
+        finally:
+            self._bytes -= reserved
         return contract.reply(asked, body, _REPLAYED if asked.replayed else ())
+
+    def _reserve(self, asked: Asked) -> int:
+        """Room for a body before any of it is kept: as long as it says to be, else as long as any
+        may be. Raises LimitError."""
+        most = self._settings.max_body_bytes
+        plain = asked.length is not None and asked.encoding in _AS_IT_IS
+        size = min(asked.length or 0, most) if plain else most
+        if self._bytes + size > self._settings.queue_bytes:
+            raise LimitError(
+                "Too many long requests at once.", hint="Try again after the time in Retry-After."
+            )
+        self._bytes += size
+        return size
 
     async def _unpack(self, asked: Asked) -> None:
         asked.body = await self._loop.run_in_executor(
@@ -149,6 +172,7 @@ class Front:
             engine=engine,
             encoded=encoded,
             render=request.render,
+            deadline=asked.deadline,
         )
         asked.inputs, asked.tokens = len(encoded), job.tokens
         result = await self._wait(job, asked)

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -21,13 +22,14 @@ from freehold.serve.factory import Service, create_app
 from freehold.serve.listening import BACKLOG, listen, url_of
 from freehold.serve.logs import log_as_json
 from freehold.serve.ports import Gate, ModelEngine
-from freehold.serve.protocol import ServeProtocol
+from freehold.serve.protocol import Limits, ServeProtocol
 from freehold.serve.worker import Worker
 
 __all__ = ["ServerThread", "listen", "serve", "url_of"]
 
 _log = logging.getLogger("freehold.serve")
 _KEEP_ALIVE_SECONDS = 75
+_TICKS = 5  # of uvicorn's, which are a tenth of a second, between checks for slow clients
 # A thread that comes back from the engine waits this long at most for the interpreter, which the
 # event loop holds; Python's own 5 ms is as long as a small batch.
 _SWITCH_SECONDS = 0.001
@@ -123,18 +125,22 @@ class _Server(uvicorn.Server):
         listener: socket.socket,
         on_ready: Callable[[str], None] | None,
     ) -> None:
+        settings = service.settings
         super().__init__(
             uvicorn.Config(
                 create_app(service),
-                http=ServeProtocol,
+                http=partial(  # type: ignore[arg-type]  # it is called, whatever it is
+                    ServeProtocol, limits=Limits(settings.max_connections, settings.receive_seconds)
+                ),
                 ws="none",
                 loop="uvloop" if _has_uvloop() else "asyncio",
                 lifespan="on",
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=service.settings.drain_seconds,
+                timeout_graceful_shutdown=settings.drain_seconds,
                 backlog=BACKLOG,
             )
         )
@@ -153,6 +159,13 @@ class _Server(uvicorn.Server):
             self._service.worker.attach(self.stop)
         if self._on_ready is not None:
             self._on_ready(self._url)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, ServeProtocol):
+                    connection.check()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.draining = True
