@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock", "format_time", "parse_time"]
+__all__ = ["Clock", "ManualClock", "SteadyClock", "SystemClock", "format_time", "parse_time"]
 
 
 class Clock(Protocol):
@@ -26,6 +27,32 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.perf_counter()
+
+
+class SteadyClock:
+    """Another clock, held where it was while that has been set back by at most an hour.
+
+    What is recorded by it never goes back: usage does not slip into a month whose invoices were
+    made before the clock was corrected. Set back by more, it follows: then it had been wrong.
+    Safe to use from several threads.
+    """
+
+    MOST = timedelta(hours=1)
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = clock.now()
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        at = self._clock.now()
+        with self._lock:
+            if not timedelta(0) < self._last - at <= self.MOST:
+                self._last = at
+            return self._last
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
 
 
 @dataclass

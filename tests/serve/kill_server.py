@@ -1,8 +1,9 @@
-"""Servers for test_kill.py: everything is imported once, then each server is a fork of this one.
+"""Servers for killing.py: everything is imported once, then each server is a fork of this one.
 
 `python kill_server.py DATABASE_URL [MUTANT]` reads lines from stdin: at each "start" a server is
 forked, which prints its pid and URL once it answers. The gate is the one that `freehold serve` has,
-unless MUTANT spoils it: `early` answers before it commits, `forgetful` ignores Idempotency-Keys.
+unless MUTANT spoils it: `early` answers before it commits, `forgetful` ignores Idempotency-Keys,
+`careless` answers although nothing was recorded.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from serving import SETTINGS, FakeEngine
 
 from freehold.app.sell import ProjectGate
 from freehold.clock import SystemClock
+from freehold.errors import StoreError
 from freehold.serve.ports import Caller, Outcome, Recorded, Tally, Work
 from freehold.serve.server import serve
 from freehold.store.database import Database
@@ -58,7 +60,17 @@ class Forgetful(ProjectGate):
         return super().settle(forgotten, tallies)
 
 
-GATES = {"": Slow, "early": Early, "forgetful": Forgetful}
+class Careless(ProjectGate):
+    """Takes a database that does not answer lightly."""
+
+    def settle(self, works: Sequence[Work], tallies: Sequence[Tally]) -> list[Outcome]:
+        try:
+            return super().settle(works, tallies)
+        except StoreError:
+            return [Outcome(work.request_id, Recorded.METERED, work.body) for work in works]
+
+
+GATES = {"": Slow, "early": Early, "forgetful": Forgetful, "careless": Careless}
 
 
 def main(url: str, mutant: str = "") -> None:

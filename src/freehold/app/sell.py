@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from freehold.app import App
-from freehold.clock import Clock
+from freehold.clock import Clock, SteadyClock
 from freehold.errors import ForbiddenError, NotFoundError
 from freehold.meter import events
 from freehold.serve.keys import KeyInfo, KeyRing, create_key, list_keys
@@ -194,6 +194,6 @@ def serve(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None
         supervise(command, settings, on_ready=on_ready)
         return
     settings = worker.settings if worker else settings
-    gate = ProjectGate(app.database, app.clock, server=f"srv_{secrets.token_hex(6)}")
+    gate = ProjectGate(app.database, SteadyClock(app.clock), server=f"srv_{secrets.token_hex(6)}")
     engines = open_engines(app, threads_of(settings, worker))
     run(engines, gate, settings, clock=app.clock, on_ready=on_ready, worker=worker)

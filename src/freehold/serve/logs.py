@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
@@ -53,11 +54,13 @@ class RequestLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was collected."""
+        """Write what was collected. Where nothing can be written, as on a full disk or into a pipe
+        that nobody reads any more, the lines are lost and answers go on."""
         if self._lines and self._stream is not None:
             lines, self._lines = self._lines, []
-            self._stream.write(b"\n".join(lines).decode() + "\n")
-            self._stream.flush()
+            with contextlib.suppress(OSError):
+                self._stream.write(b"\n".join(lines).decode() + "\n")
+                self._stream.flush()
 
 
 class JsonFormatter(logging.Formatter):

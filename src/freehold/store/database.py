@@ -148,6 +148,7 @@ class Database:
 
 
 def _engine(url: str) -> Engine:
+    """Errors hide what was to be written: the library logs some, and a log holds no answers."""
     try:
         parsed = sa.make_url(url)
     except SQLAlchemyError as error:
@@ -161,6 +162,7 @@ def _engine(url: str) -> Engine:
             parsed,
             poolclass=QueuePool,
             pool_size=8,
+            hide_parameters=True,
             connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
         )
         event.listen(engine, "connect", _configure_sqlite)
@@ -177,7 +179,9 @@ def _engine(url: str) -> Engine:
             options["unix_sock"] = f"{socket}/.s.PGSQL.{parsed.port or 5432}"
             parsed = parsed.difference_update_query(["host"])
         parsed = parsed.set(drivername="postgresql+pg8000")
-        return sa.create_engine(parsed, pool_pre_ping=True, pool_size=8, connect_args=options)
+        return sa.create_engine(
+            parsed, pool_pre_ping=True, pool_size=8, connect_args=options, hide_parameters=True
+        )
     raise StoreError(
         f"{backend} is not a database that Freehold knows.", hint="Use PostgreSQL or SQLite."
     )
