@@ -1,4 +1,4 @@
-"""docs/serve.md names every path, status, header, parameter, metric and log field there is."""
+"""The docs name every path, status, header, parameter, metric, log field and tensor there is."""
 
 from __future__ import annotations
 
@@ -23,11 +23,17 @@ def page() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
-def test_what_openapi_describes(page: str) -> None:
+@pytest.fixture(scope="module")
+def contracts() -> str:
+    return PAGE.with_name("contracts.md").read_text(encoding="utf-8")
+
+
+def test_what_openapi_describes(page: str, contracts: str) -> None:
     described = document(SETTINGS, {})
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
-            assert f"`{method.upper()} {path.replace('{name}', 'NAME')}`" in page
+            shown = path.replace("{name}", "NAME").replace("{version}", "VERSION")
+            assert f"`{method.upper()} {shown}`" in page + contracts
             for status in operation["responses"]:
                 assert status == "200" or f"| {status} |" in page
     for header in described["components"]["headers"]:
@@ -58,3 +64,15 @@ def test_the_request_and_the_answer_that_are_shown_fit_the_schema(kind: str, pag
         schema = {"$ref": f"#/components/schemas/{name}", "components": described}
         Draft202012Validator(schema).validate(value)
     assert decode(json.dumps(request).encode(), FakeMeta(task=kind), 3).texts
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_the_tensors_of_each_task(kind: str, contracts: str) -> None:
+    (row,) = [line for line in contracts.splitlines() if line.startswith(f"| {kind} |")]
+    _, _, inputs, outputs, _ = row.split("|")
+    assert inputs.replace("`", "").replace(" ", "").split(",") == list(task_of(kind).columns)
+    if kind != "pair-classification":  # which has "the same"
+        assert all(f"`{one.name}`" in outputs for one in task_of(kind).tensors)
+        assert {one.datatype for one in task_of(kind).tensors} == {
+            datatype for datatype in ("BYTES", "FP32", "INT32", "BOOL") if datatype in outputs
+        }

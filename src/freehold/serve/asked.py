@@ -39,6 +39,7 @@ class Asked:
         "authorization",
         "body",
         "caller",
+        "came",
         "connection",
         "deadline",
         "digest",
@@ -81,6 +82,7 @@ class Asked:
                 self.encoding = value.lower()
             elif name == b"x-timeout-ms":
                 self.timeout = value
+        self.came = 0.0
         self.deadline: float | None = None
         self.body = b""
         self.caller = NOBODY
@@ -125,7 +127,13 @@ class Asked:
             wanted = int(self.timeout)
         if most_ms and (not wanted or wanted > most_ms):
             wanted = most_ms
+        self.came = came
         self.deadline = came + wanted / 1000 if wanted else None
+
+    def hurry(self, seconds: float) -> None:
+        """Bring `deadline` forward to so long after the request came, if it is not earlier."""
+        wanted = self.came + seconds
+        self.deadline = wanted if self.deadline is None else min(self.deadline, wanted)
 
     async def read(self, limit: int) -> None:
         """Read the whole body, given up as soon as it is longer than `limit`.

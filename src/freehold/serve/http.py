@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,7 @@ from freehold.serve.batcher import Batcher, CancelledJob, Job
 from freehold.serve.callers import Callers
 from freehold.serve.contracts.base import Contract, Find
 from freehold.serve.flights import Flights
-from freehold.serve.inflate import inflate
+from freehold.serve.inflate import WORTH, deflate, inflate
 from freehold.serve.logs import RequestLog
 from freehold.serve.metrics import Metrics
 from freehold.serve.ports import Gate, Recorded
@@ -128,7 +129,8 @@ class Front:
                 )
         finally:
             self._bytes -= reserved
-        return contract.reply(asked, body, _REPLAYED if asked.replayed else ())
+        reply = contract.reply(asked, body, _REPLAYED if asked.replayed else ())
+        return await self._packed(reply) if reply.encoding and len(body) >= WORTH else reply
 
     def _reserve(self, asked: Asked) -> int:
         """Room for a body before any of it is kept: as long as it says to be, else as long as any
@@ -147,6 +149,11 @@ class Front:
         asked.body = await self._loop.run_in_executor(
             self._pool, inflate, asked.body, asked.encoding, self._settings.max_body_bytes
         )
+
+    async def _packed(self, reply: Reply) -> Reply:
+        body = await self._loop.run_in_executor(self._pool, deflate, reply.body, reply.encoding)
+        headers = (*reply.headers, (b"content-encoding", reply.encoding))
+        return replace(reply, body=body, headers=headers)
 
     async def _keyed(self, contract: Contract, asked: Asked, key: str) -> tuple[bytes, bool]:
         """The stored answer to a keyed request, or a new one; whether it is the stored one."""

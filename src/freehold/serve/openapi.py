@@ -12,6 +12,16 @@ import msgspec
 
 from freehold import __version__
 from freehold.project import Serve
+from freehold.serve.contracts import contracts
+from freehold.serve.describe import (
+    ANSWER_ERRORS,
+    HEADERS,
+    answered,
+    errors,
+    named,
+    operation,
+    reference,
+)
 from freehold.tasks.base import Task
 from freehold.tasks.registry import kinds, task_of
 from freehold.tasks.zero_shot import ZeroShot
@@ -26,6 +36,12 @@ _OPTIONS = {"description": "Hugging Face's switches; without effect here."}
 def document(settings: Serve, models: Mapping[str, str]) -> dict[str, Any]:
     """The OpenAPI 3.1 document; `models` are the loaded models' names and tasks. It describes the
     requests of their tasks, and of all where no model is loaded."""
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
+    for contract in contracts():
+        more, parts = contract.described(settings, models)
+        paths |= more
+        schemas |= parts
     tasks = [task_of(kind) for kind in kinds() if kind in models.values() or not models]
     return {
         "openapi": "3.1.0",
@@ -38,10 +54,11 @@ def document(settings: Serve, models: Mapping[str, str]) -> dict[str, Any]:
         },
         "paths": {
             "/models/{name}": {"post": _answer(settings, tasks, min(models, default="bank"))},
-            "/models": {"get": _models()},
-            "/health": {"get": _operation("health", "Whether the process is alive.", "Status")},
+            "/models": {"get": operation("models", "The loaded models.", "Models", key=True)},
+            "/health": {"get": operation("health", "Whether the process is alive.", "Status")},
             "/ready": {"get": _ready()},
             "/metrics": {"get": _metrics()},
+            **paths,
         },
         "components": {
             "securitySchemes": {
@@ -51,7 +68,7 @@ def document(settings: Serve, models: Mapping[str, str]) -> dict[str, Any]:
                     "description": "An API key, `fh_...`; a revoked one is refused within seconds.",
                 }
             },
-            "schemas": {**_task_schemas(tasks, settings.max_inputs), **_SCHEMAS},
+            "schemas": {**_task_schemas(tasks, settings.max_inputs), **_SCHEMAS, **schemas},
             "headers": _headers(),
         },
     }
@@ -62,84 +79,40 @@ def _answer(settings: Serve, tasks: list[Task], name: str) -> dict[str, Any]:
         "operationId": "answer",
         "summary": "Answer one input or several with a model.",
         "description": "Answered and recorded before it is sent. With an Idempotency-Key the same "
-        "request is answered with the same bytes forever and billed once.",
+        "request is answered with the same bytes forever and billed once. X-Timeout-Ms is the time "
+        "in milliseconds in which it has to begin.",
         "security": [{"bearer": []}],
         "parameters": [
-            {
-                "name": "name",
-                "in": "path",
-                "required": True,
-                "description": "A loaded model, or one of its versions: bank, bank@3.",
-                "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
-                "example": name,
-            },
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "One to 255 visible ASCII characters, new for each new request.",
-                "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-            },
+            *named("name", of={"name": ("A loaded model, or one of its versions, bank@3.", name)}),
+            *HEADERS,
         ],
         "requestBody": {
             "required": True,
             "description": f"At most {settings.max_body_bytes:,} bytes.",
             "content": {
                 "application/json": {
-                    "schema": {"$ref": "#/components/schemas/Request"},
+                    "schema": reference("Request"),
                     "examples": _examples(tasks),
                 }
             },
         },
-        "responses": {
-            "200": {
-                "description": "What the model's task answers.",
-                "headers": {
-                    **_header_refs("X-Request-Id"),
-                    **_header_refs("Idempotency-Replayed"),
-                },
-                "content": {
-                    "application/json": {
-                        "schema": {"$ref": "#/components/schemas/Answer"},
-                        "example": tasks[0].wire.examples[0][1],
-                    }
-                },
-            },
-            **_errors(
-                {
-                    "400": "The request is not HTTP.",
-                    "401": "The API key is missing, malformed, unknown or revoked.",
-                    "403": "The customer has no running subscription.",
-                    "404": "There is no such model; the sentence lists those there are.",
-                    "409": "The Idempotency-Key was used for another path or body.",
-                    "413": "The body, or what it asks for, is larger than this server takes.",
-                    "422": "The body or the Idempotency-Key is not usable; the sentence says why.",
-                    "429": "Too much is waiting; try again after Retry-After seconds.",
-                    "500": "The server failed.",
-                    "503": "The answer cannot be recorded now, or the server is stopping.",
+        "responses": answered(
+            {
+                "application/json": {
+                    "schema": reference("Answer"),
+                    "example": tasks[0].wire.examples[0][1],
                 }
-            ),
-        },
+            },
+            ANSWER_ERRORS,
+            "Error",
+        ),
     }
 
 
-def _models() -> dict[str, Any]:
-    operation = _operation("models", "The loaded models.", "Models")
-    operation["security"] = [{"bearer": []}]
-    operation["responses"] |= _errors(
-        {
-            "401": "The API key is not valid.",
-            "403": "The customer has no running subscription.",
-            "503": "The key cannot be checked now.",
-        }
-    )
-    return operation
-
-
 def _ready() -> dict[str, Any]:
-    operation = _operation("ready", "Whether requests can be answered now.", "Status")
-    operation["responses"] |= _errors({"503": "No model, no database, or stopping."})
-    return operation
+    found = operation("ready", "Whether requests can be answered now.", "Status")
+    found["responses"] |= errors({"503": "No model, no database, or stopping."})
+    return found
 
 
 def _metrics() -> dict[str, Any]:
@@ -153,40 +126,6 @@ def _metrics() -> dict[str, Any]:
             }
         },
     }
-
-
-def _operation(identifier: str, summary: str, schema: str) -> dict[str, Any]:
-    return {
-        "operationId": identifier,
-        "summary": summary,
-        "responses": {
-            "200": {
-                "description": summary,
-                "headers": _header_refs("X-Request-Id"),
-                "content": {
-                    "application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}
-                },
-            }
-        },
-    }
-
-
-def _errors(statuses: dict[str, str]) -> dict[str, Any]:
-    found = {}
-    for status, description in statuses.items():
-        headers = _header_refs("X-Request-Id")
-        if status in ("429", "503"):
-            headers |= _header_refs("Retry-After")
-        found[status] = {
-            "description": description,
-            "headers": headers,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        }
-    return found
-
-
-def _header_refs(name: str) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"}}
 
 
 def _headers() -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Reply:
     body: bytes
     headers: Headers = ()
     binary: bool = False  # whether the body is anything but JSON
+    encoding: bytes = b""  # in which it is to be packed before it is sent, gzip or deflate
 
 
 def new_request_id() -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from freehold.errors import TrainError
 from freehold.tasks.roles import Role
 from freehold.tasks.shapes import TEXTS, Wire, read
+from freehold.tasks.tensors import Tensor
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import AnyExample, Dataset
 from freehold.tasks.zero_shot import ZeroShot
@@ -87,6 +88,8 @@ class Task(ABC):
     wire: ClassVar[Wire] = TEXTS  # the shapes of requests and answers
     parameters: ClassVar[type[Parameters]] = Parameters
     root_fields: ClassVar[frozenset[str]] = frozenset()  # parameters that may stand beside inputs
+    columns: ClassVar[tuple[str, ...]] = ("text",)  # of an input, where they are asked for apart
+    tensors: ClassVar[tuple[Tensor, ...]]  # of answers
     zero_shot: ClassVar[ZeroShot | None] = None  # how it chooses between labels of a request
 
     # --- what is read

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from freehold.tasks.answers import TextAnswer, softmax
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
 from freehold.tasks.shapes import LabelScore, TopK
+from freehold.tasks.tensors import numbers, scores, texts
 from freehold.tasks.tokenise import Encoded
 from freehold.tasks.types import Dataset
 
@@ -33,6 +34,7 @@ class Choice(Task):
     head = "label"
     chooses = True
     parameters = LabelParameters
+    tensors = (texts("label"), numbers("score"), scores())
 
     def labels(self, train: Dataset) -> list[str]:
         labels = train.labels()

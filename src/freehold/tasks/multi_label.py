@@ -13,6 +13,7 @@ from freehold.tasks.answers import LabelsAnswer
 from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Settings, Task
 from freehold.tasks.roles import LABELS, TEXT
 from freehold.tasks.shapes import LabelScore, TopK
+from freehold.tasks.tensors import chosen, scores
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import Dataset, LabelsExample
 
@@ -42,6 +43,7 @@ class MultiLabel(Task):
     head = "labels"
     roles = (TEXT, LABELS)
     parameters = LabelsParameters
+    tensors = (scores(), chosen())
 
     def example(self, row: int, values: Mapping[str, Any]) -> LabelsExample:
         return LabelsExample(row, values["text"], values.get("labels"))

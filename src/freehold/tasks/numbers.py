@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from freehold.errors import TrainError
 from freehold.tasks.answers import NumberAnswer
 from freehold.tasks.base import Form, Logits, Measured, Score, Settings, Task
+from freehold.tasks.tensors import numbers
 from freehold.tasks.tokenise import Encoded
 from freehold.tasks.types import Dataset
 
@@ -24,6 +25,7 @@ class Number(Task):
 
     score_name = "pearson"
     head = "number"
+    tensors = (numbers("score"),)
 
     def labels(self, train: Dataset) -> list[str]:
         found = {example.target for example in train.examples}

@@ -20,6 +20,7 @@ class PairClassification(Choice):
     kind = "pair-classification"
     roles = (TEXT_A, TEXT_B, LABEL)
     pairs = True
+    columns = ("text", "text_pair")
     wire = PAIRS
     zero_shot = ByEntailment()
 

@@ -21,6 +21,7 @@ class PairScoring(Number):
     kind = "pair-scoring"
     roles = (TEXT_A, TEXT_B, SCORE)
     pairs = True
+    columns = ("text", "text_pair")
     wire = Wire(
         one=Pair,
         whole=Comparison,

@@ -16,6 +16,7 @@ from freehold.tasks.base import Form, Logits, Measured, Parameters, Score, Setti
 from freehold.tasks.roles import CONTEXT, QUESTION, Role
 from freehold.tasks.shapes import Wire
 from freehold.tasks.squad import exact_match, overlap_f1
+from freehold.tasks.tensors import numbers, texts, whole
 from freehold.tasks.tokenise import Encoded, Tokeniser, Window
 from freehold.tasks.types import Dataset, QuestionExample
 
@@ -80,6 +81,8 @@ class QuestionAnswering(Task):
         ),
     )
     parameters = SpanParameters
+    columns = ("question", "context")
+    tensors = (texts("answer"), numbers("score"), whole("start"), whole("end"))
 
     def example(self, row: int, values: Mapping[str, Any]) -> QuestionExample:
         return QuestionExample(row, values["question"], values["context"], values.get("answers"))

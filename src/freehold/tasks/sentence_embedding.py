@@ -16,6 +16,7 @@ from freehold.tasks.numbers import correlation, spearman
 from freehold.tasks.roles import SCORE, TEXT, TEXT_A, TEXT_B, Role
 from freehold.tasks.shapes import Wire, read
 from freehold.tasks.similarity import COMPARISON, Comparison, is_comparison
+from freehold.tasks.tensors import Tensor
 from freehold.tasks.tokenise import Encoded, Tokeniser, Window
 from freehold.tasks.types import Dataset, Example, PairExample
 from freehold.tasks.zero_shot import ByCosine
@@ -54,6 +55,7 @@ class SentenceEmbedding(Task):
     roles = (TEXT_A, TEXT_B, SCORE)
     parts = 2
     parameters = VectorParameters
+    tensors = (Tensor("embedding", "FP32", lambda answers, _: _vectors(answers), "figure"),)
     zero_shot = ByCosine()
     root_fields = frozenset(VectorParameters.__struct_fields__)
     wire = Wire(
@@ -167,6 +169,10 @@ class SentenceEmbedding(Task):
             source, *others = (answer.vector for answer in answers)
             return [float(source @ other) for other in others]
         return [answer.vector.tolist() for answer in answers]
+
+
+def _vectors(answers: Sequence[VectorAnswer]) -> NDArray[np.float32]:
+    return np.stack([answer.vector for answer in answers])
 
 
 def _two(a: Encoded, b: Encoded) -> Encoded:

@@ -16,6 +16,7 @@ from freehold.tasks.bio import OUTSIDE, best_tags
 from freehold.tasks.choice import mean_loss
 from freehold.tasks.roles import Role
 from freehold.tasks.shapes import Wire
+from freehold.tasks.tensors import findings, numbers, texts, whole
 from freehold.tasks.tokenise import Encoded, Tokeniser
 from freehold.tasks.types import Dataset, TaggedExample
 
@@ -85,6 +86,14 @@ class TokenClassification(Task):
         ),
     )
     parameters = TokenParameters
+    tensors = findings(
+        "entities",
+        texts("type", "entity"),
+        numbers("score"),
+        texts("word"),
+        whole("start"),
+        whole("end"),
+    )
 
     def example(self, row: int, values: Mapping[str, Any]) -> TaggedExample:
         return TaggedExample(row, values["tokens"], values.get("tags"))

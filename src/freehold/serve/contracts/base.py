@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,7 @@ from fastapi import FastAPI, Response
 from fastapi import Request as HttpRequest
 
 from freehold.errors import FreeholdError, InputError
+from freehold.project import Serve
 from freehold.serve.asked import Asked
 from freehold.serve.ports import Caller, EncodedText, ModelEngine
 from freehold.serve.reply import Headers, Reply, failure
@@ -66,9 +67,11 @@ class Contract(ABC):
     def routes(self, app: FastAPI, service: Service) -> None:
         """Add its paths; those that ask a model by `posts`."""
 
-    def described(self) -> dict[str, Any]:
-        """Its paths in the API's description."""
-        return {}
+    def described(
+        self, settings: Serve, models: Mapping[str, str]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Its paths and schemas in the API's description; `models` as for `openapi.document`."""
+        return {}, {}
 
 
 def check_count(request: Request, most: int) -> None:

@@ -1,0 +1,173 @@
+"""The Open Inference Protocol V2 in the API's own description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from freehold.project import Serve
+from freehold.serve.contracts.v2_body import Infer
+from freehold.serve.describe import (
+    ANSWER_ERRORS,
+    HEADERS,
+    answered,
+    errors,
+    named,
+    operation,
+    reference,
+)
+
+__all__ = ["described"]
+
+_REFERENCE = "#/components/schemas/V2{name}"
+_MISSING = {"404": "There is no such model or version; the sentence lists those there are."}
+
+
+def described(settings: Serve, models: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Paths and schemas; `models` are the loaded models' names and tasks."""
+    parts = {
+        "name": ("A loaded model.", min(models, default="bank")),
+        "version": ("The version that has to answer, a number.", "1"),
+    }
+    paths: dict[str, Any] = {
+        "/v2": {"get": operation("v2", "The server, and which extensions it has.", "V2Server")},
+        "/v2/health/live": {"get": operation("v2Live", "Whether the process is alive.", "V2Live")},
+        "/v2/health/ready": {"get": _ready()},
+        "/v2/repository/index": {
+            "post": operation("v2Index", "Every loaded version.", "V2Index", key=True)
+        },
+    }
+    for path, names in (
+        ("/v2/models/{name}", ("name",)),
+        ("/v2/models/{name}/versions/{version}", ("name", "version")),
+    ):
+        places = named(*names, of=parts)
+        end = "".join(name.capitalize() for name in names)
+        paths[path] = {"get": _about(f"v2Model{end}", "A model's tensors.", "V2Model", places)}
+        ready = _about(f"v2Ready{end}", "Whether it can be asked now.", "V2ModelReady", places)
+        paths[f"{path}/ready"] = {"get": ready}
+        config = _about(f"v2Config{end}", "As Triton configures it.", "V2Config", places)
+        paths[f"{path}/config"] = {"get": config}
+        paths[f"{path}/infer"] = {"post": _infer(f"v2Infer{end}", settings, places)}
+    return paths, _schemas()
+
+
+def _ready() -> dict[str, Any]:
+    found = operation("v2Ready", "Whether requests can be answered now.", "V2Ready")
+    found["responses"] |= errors({"503": "No model, no database, or stopping."})
+    return found
+
+
+def _about(
+    identifier: str, summary: str, schema: str, places: list[dict[str, Any]]
+) -> dict[str, Any]:
+    found = operation(identifier, summary, schema, key=True, parameters=places)
+    found["responses"] |= errors(_MISSING)
+    return found
+
+
+def _infer(identifier: str, settings: Serve, places: list[dict[str, Any]]) -> dict[str, Any]:
+    example = {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["hello"]}]}
+    raw = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        "operationId": identifier,
+        "summary": "Answer one input or several with a model, as tensors.",
+        "description": "Answered and recorded before it is sent, like POST /models/NAME. Which "
+        "tensors a model has, GET /v2/models/NAME says. Binary tensors follow the JSON, whose "
+        "length is then in Inference-Header-Content-Length. The parameter timeout is the time in "
+        "microseconds in which the request has to begin.",
+        "security": [{"bearer": []}],
+        "parameters": [
+            *places,
+            *HEADERS,
+            {
+                "name": "Inference-Header-Content-Length",
+                "in": "header",
+                "required": False,
+                "description": "The length of the JSON, where binary tensors follow it.",
+                "schema": {"type": "integer", "minimum": 0},
+            },
+        ],
+        "requestBody": {
+            "required": True,
+            "description": f"At most {settings.max_body_bytes:,} bytes, also when unpacked from "
+            "gzip or deflate.",
+            "content": {
+                "application/json": {
+                    "schema": reference("V2Infer"),
+                    "examples": {"one text": {"value": example}},
+                },
+                "application/octet-stream": raw,
+            },
+        },
+        "responses": answered(
+            {
+                "application/json": {"schema": reference("V2Answer")},
+                "application/octet-stream": raw,
+            },
+            ANSWER_ERRORS,
+            "Error",
+        ),
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    (_,), parts = msgspec.json.schema_components([Infer], ref_template=_REFERENCE)
+    texts = {"type": "array", "items": {"type": "string"}}
+    sizes = {"type": "array", "items": {"type": "integer"}}
+    tensor = {
+        "type": "object",
+        "required": ["name", "datatype", "shape"],
+        "properties": {
+            "name": {"type": "string"},
+            "datatype": {"type": "string", "enum": ["BYTES", "FP32", "INT32", "BOOL"]},
+            "shape": sizes,
+            "data": {"type": "array", "description": "Row after row, if it is not binary."},
+            "parameters": _object(binary_data_size={"type": "integer", "minimum": 0}),
+        },
+    }
+    flag = {"type": "boolean"}
+    word = {"type": "string"}
+    del parts["Parameters"]["properties"]["timeout"]  # as X-Timeout-Ms in serve.describe
+    return {
+        **{f"V2{name}": schema for name, schema in parts.items()},
+        "V2Tensor": tensor,
+        "V2Answer": {
+            **_object(
+                model_name=word,
+                model_version=word,
+                outputs={"type": "array", "items": reference("V2Tensor")},
+            ),
+            "description": "`id` comes back where the request had one.",
+        },
+        "V2Server": _object(name=word, version=word, extensions=texts),
+        "V2Live": _object(live=flag),
+        "V2Ready": _object(ready=flag),
+        "V2ModelReady": _object(name=word, ready=flag),
+        "V2Model": _object(
+            name=word,
+            versions=texts,
+            platform=word,
+            inputs={"type": "array", "items": reference("V2Tensor")},
+            outputs={"type": "array", "items": reference("V2Tensor")},
+            parameters={"type": "object"},
+        ),
+        "V2Config": _object(
+            name=word,
+            platform=word,
+            backend=word,
+            max_batch_size={"type": "integer"},
+            input={"type": "array", "items": {"type": "object"}},
+            output={"type": "array", "items": {"type": "object"}},
+        ),
+        "V2Index": {
+            "type": "array",
+            "items": _object(name=word, version=word, state=word, reason=word),
+        },
+    }
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
