@@ -143,6 +143,12 @@ class Serve:
         30, "Time in which a request has to arrive whole once it has begun; else a 408."
     )
     drain_seconds: int = setting(30, "How long a stopping server finishes what it has begun.")
+    replicas: int = setting(1, "Replicas of --on ray: always, or at least.")
+    max_replicas: int = setting(0, "Replicas of --on ray under load; 0: no more than replicas.")
+    replica_requests: int = setting(
+        32, "Requests waiting or in work for each replica, above which there will be one more."
+    )
+    ray_address: str = setting("", "Ray cluster of --on ray; empty: a local one.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,8 @@ def _check_ranges(sections: dict[str, Any], path: Path, lines: tuple[str, ...]) 
         ("serve", "batch_tokens", Decimal(16), None),
         ("serve", "queue_tokens", Decimal(16), None),
         ("serve", "max_body_bytes", Decimal(64), None),
+        ("serve", "replicas", Decimal(1), None),
+        ("serve", "replica_requests", Decimal(1), None),
         ("train", "max_length", Decimal(8), None),
         ("train", "seed", None, Decimal(2**32 - 1)),
         ("billing", "tax_rate", None, Decimal("0.99")),

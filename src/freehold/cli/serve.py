@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import click
 
-from freehold.cli.common import Output, project_of, verb
+from freehold.cli.common import Output, project_of, require_effect, verb
 
 
 @click.command("serve")
@@ -16,25 +17,30 @@ from freehold.cli.common import Output, project_of, verb
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes that share the port and the threads."
 )
+@click.option(
+    "--on",
+    "where",
+    type=click.Choice(["here", "ray"]),
+    default="here",
+    show_default=True,
+    help="In this process, or as replicas on Ray (freehold[ray]).",
+)
+@click.option("--replicas", type=click.IntRange(min=1), help="With --on ray: always, or at least.")
+@click.option("--max-replicas", type=click.IntRange(min=1), help="With --on ray: under load.")
 @verb
-def command(
-    output: Output,
-    host: str | None,
-    port: int | None,
-    threads: int | None,
-    workers: int | None,
-) -> None:
+def command(output: Output, where: str, **given: Any) -> None:
     """Answer POST /models/NAME until Ctrl-C or SIGTERM; each answer is metered before it leaves."""
     from freehold.app import open_app
+    from freehold.app.scale import serve_on_ray
     from freehold.app.sell import serve
 
+    if where == "ray":
+        require_effect(("workers",), "is for one machine; --replicas is for Ray.")
+    else:
+        require_effect(("replicas", "max_replicas"), "is for --on ray.")
     project = project_of(output)
     settings = dataclasses.replace(
-        project.serve,
-        host=project.serve.host if host is None else host,
-        port=project.serve.port if port is None else port,
-        threads=project.serve.threads if threads is None else threads,
-        workers=project.serve.workers if workers is None else workers,
+        project.serve, **{name: value for name, value in given.items() if value is not None}
     )
     project = dataclasses.replace(project, serve=settings)
 
@@ -47,5 +53,5 @@ def command(
             output.flush(compact=True)
             output.show(f"Serving {', '.join(names)} at {url}/models/NAME (docs at {url}/docs).")
 
-        serve(app, settings, on_ready=ready)
+        (serve_on_ray if where == "ray" else serve)(app, settings, on_ready=ready)
     output.document(None)

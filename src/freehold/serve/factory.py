@@ -141,14 +141,18 @@ class Service:
         """This server's figures for Prometheus, of all its processes."""
         return self.metrics.text() if self._peers is None else together(await self._peers.all())
 
+    def require_engine(self) -> None:
+        """Return if this process is sound, whatever the database does. Raises UnavailableError."""
+        if self._batcher is None or not self._batcher.alive:
+            raise UnavailableError("The engine has stopped.", hint="Restart the server.")
+
     async def ready(self) -> None:
         """Return if a request could be answered now. Raises UnavailableError."""
         if self.draining:
             raise UnavailableError("This server is stopping.")
         if not self.models:
             raise UnavailableError("No model is loaded.", hint="Promote and export one.")
-        if self._batcher is None or not self._batcher.alive:
-            raise UnavailableError("The engine has stopped.", hint="Restart the server.")
+        self.require_engine()
         loop = asyncio.get_running_loop()
         try:
             asked = loop.run_in_executor(self.pool, self.gate.ping)

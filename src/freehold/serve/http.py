@@ -73,7 +73,9 @@ class Front:
         self, contract: Contract, scope: Scope, receive: Receive, send: Send
     ) -> None:
         started = self._clock.monotonic()
-        asked = Asked(scope, receive, self._request_id())
+        # Ours, or that of a proxy which may give the same request to two servers.
+        request_id = scope.get("freehold.request_id") or self._request_id()
+        asked = Asked(scope, receive, request_id)
         reply: Reply | None
         try:
             reply = await self._reply(contract, asked, started)
@@ -81,10 +83,10 @@ class Front:
             reply = contract.failure(error)
         except ClientGoneError:
             reply = None
-        except asyncio.CancelledError:  # the time to drain is over
-            reply = contract.failure(
-                UnavailableError("This server is stopping.", hint="Try again.")
-            )
+        except asyncio.CancelledError:
+            # Our server does this when the time to drain is over, Ray's when the client has left.
+            stopping = UnavailableError("This server is stopping.", hint="Try again.")
+            reply = contract.failure(stopping) if asked.connection is not None else None
         except Exception as error:  # noqa: BLE001 - the client gets a sentence, the log the rest
             _log.error("request %s failed", asked.request_id, exc_info=error)
             reply = contract.failure(

@@ -25,14 +25,14 @@ from freehold.serve.ports import Gate, ModelEngine
 from freehold.serve.protocol import Limits, ServeProtocol
 from freehold.serve.worker import Worker
 
-__all__ = ["ServerThread", "listen", "serve", "url_of"]
+__all__ = ["SWITCH_SECONDS", "ServerThread", "listen", "serve", "url_of"]
 
 _log = logging.getLogger("freehold.serve")
 _KEEP_ALIVE_SECONDS = 75
 _TICKS = 5  # of uvicorn's, which are a tenth of a second, between checks for slow clients
 # A thread that comes back from the engine waits this long at most for the interpreter, which the
 # event loop holds; Python's own 5 ms is as long as a small batch.
-_SWITCH_SECONDS = 0.001
+SWITCH_SECONDS = 0.001
 
 
 def serve(
@@ -54,7 +54,7 @@ def serve(
     listener = listen(settings.host, settings.port, shared=worker is not None)
     undo = log_as_json(log, worker.index if worker else None)
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         service = Service(models, gate, settings, clock=clock, log=log or sys.stderr, worker=worker)
         server = _Server(service, listener, on_ready)

@@ -10,31 +10,19 @@ from __future__ import annotations
 
 import os
 import queue
-import shutil
-import socket
-import tempfile
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import freehold
+from freehold.cluster import QUIET, first_line, folder, options, unreachable
 from freehold.errors import FreeholdError, MissingDependencyError, TrainError
 from freehold.train.progress import Progress
 
 __all__ = ["Failed", "Talks", "Worker", "actor_of", "cores_each", "here", "started"]
 
-OBJECT_STORE = 100 << 20  # bytes; what is passed is texts, token ids and scores
-KNOCK = 10.0  # seconds until a cluster's address has to answer
 ANSWER = 0.2  # seconds that a worker waits for something to tell
-# Ray prints of lost workers on stdout, which holds our document; what is wrong is said by us.
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
-    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
-}
 _WHERE = (
     "See [train] ray_address in freehold.toml; a cluster that asks for a token takes it from Ray's "
     "own RAY_AUTH_MODE and RAY_AUTH_TOKEN."
@@ -86,7 +74,7 @@ class Worker:
         except FreeholdError as error:
             return Failed(error.message, error.hint)
         except Exception as error:  # noqa: BLE001 # any error has to reach the driver
-            return Failed(f"A worker failed: {type(error).__name__}: {_first_line(error)}")
+            return Failed(f"A worker failed: {type(error).__name__}: {first_line(error)}")
         finally:
             self._told.put(None)
 
@@ -154,28 +142,29 @@ def started(address: str, workers: int) -> Iterator[Any]:
 
     Raises MissingDependencyError, and TrainError where it cannot be reached or has no room.
     """
-    os.environ |= _QUIET
+    os.environ |= QUIET
     try:
         import ray
     except ImportError:
         raise MissingDependencyError("ray", "ray", "The runner ray") from None
-    _require_reachable(address)
-    # Ray's sockets are below this folder, and a socket's path has at most some 100 bytes.
-    folder = tempfile.mkdtemp(prefix="fh-")
-    try:
+    if (why := unreachable(address)) is not None:
+        raise TrainError(
+            f"Ray at {address} cannot be reached: {first_line(why)}.", hint=_WHERE
+        ) from why
+    with folder() as kept:
         try:
-            ray.init(**_options(address, workers, folder))
-        except Exception as error:
-            where = f"Ray at {address}" if address else "A local Ray"
-            raise TrainError(
-                f"{where} cannot be used: {_first_line(error) or type(error).__name__}.",
-                hint=_WHERE,
-            ) from error
-        _require_room(ray, workers)
-        yield ray
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+            try:
+                ray.init(**options(address, workers, kept))
+            except Exception as error:
+                where = f"Ray at {address}" if address else "A local Ray"
+                raise TrainError(
+                    f"{where} cannot be used: {first_line(error) or type(error).__name__}.",
+                    hint=_WHERE,
+                ) from error
+            _require_room(ray, workers)
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def actor_of(ray: Any, worker: type[Worker]) -> Any:
@@ -196,18 +185,6 @@ def here() -> str:
     return str(util.get_node_ip_address())
 
 
-def _require_reachable(address: str) -> None:
-    """Ray itself would knock at an address where nobody is for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdecimal():  # none, or a word that Ray knows
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK).close()
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or _first_line(error)
-        raise TrainError(f"Ray at {address} cannot be reached: {why}.", hint=_WHERE) from error
-
-
 def _require_room(ray: Any, workers: int) -> None:
     there = int(ray.cluster_resources().get("CPU", 0))
     if there < workers:
@@ -224,32 +201,9 @@ def _require_room(ray: Any, workers: int) -> None:
         )
 
 
-def _options(address: str, workers: int, folder: str) -> dict[str, Any]:
-    source = str(Path(freehold.__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-    options: dict[str, Any] = {
-        "address": address or "local",
-        "log_to_driver": False,
-        "logging_level": "ERROR",
-        "runtime_env": {"env_vars": {"PYTHONPATH": path}},
-    }
-    if not address:
-        options |= {
-            "num_cpus": max(workers, os.cpu_count() or 1),
-            "include_dashboard": False,
-            "object_store_memory": OBJECT_STORE,
-            "_temp_dir": folder,
-        }
-    return options
-
-
 def _lost(error: Exception) -> Failed:
     return Failed(
         f"A Ray worker was lost ({type(error).__name__}).",
         "Memory may have run out: give a smaller --workers.",
         lost=True,
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
