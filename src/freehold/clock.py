@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SteadyClock", "SystemClock", "format_time", "parse_time"]
+from freehold.errors import InputError
+
+__all__ = [
+    "Clock",
+    "ManualClock",
+    "SteadyClock",
+    "SystemClock",
+    "format_time",
+    "parse_span",
+    "parse_time",
+]
+
+_SPAN = re.compile(r"(\d{1,5})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class Clock(Protocol):
@@ -85,3 +99,14 @@ def parse_time(text: str) -> datetime:
     if at.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return at.astimezone(UTC)
+
+
+def parse_span(text: str) -> timedelta:
+    """`90d` -> 90 days; s, m, h, d and w are known. Raises InputError for anything else."""
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
+        raise InputError(
+            f"{text!r} is not a span of time.",
+            hint="Write a number with s, m, h, d or w, such as 24h or 90d.",
+        )
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])

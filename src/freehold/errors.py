@@ -19,6 +19,7 @@ __all__ = [
     "LimitError",
     "MissingDependencyError",
     "NotFoundError",
+    "PaymentError",
     "ProjectError",
     "StoreError",
     "TooLargeError",
@@ -81,6 +82,12 @@ class AuthError(FreeholdError):
     status = 401
 
 
+class PaymentError(FreeholdError):
+    """The wallet is empty."""
+
+    status = 402
+
+
 class ForbiddenError(FreeholdError):
     """The customer may not do this."""
 
@@ -100,15 +107,21 @@ class TooLargeError(FreeholdError):
 
 
 class LimitError(FreeholdError):
-    """Too many requests at once; `retry_after` is in seconds."""
+    """Too many requests at once; `retry_after` is in seconds, `headers` say which limit it is."""
 
     status = 429
 
     def __init__(
-        self, message: str | None = None, *, hint: str | None = None, retry_after: float = 1.0
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        retry_after: float = 1.0,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.headers = headers
 
 
 class UnavailableError(FreeholdError):

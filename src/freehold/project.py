@@ -194,6 +194,17 @@ class PlanTerms:
     tiers: tuple[Tier, ...] = setting(
         (), "Graduated prices instead of `price`, counted after the included units."
     )
+    prepaid: bool = setting(
+        False,
+        "Whether units are paid before use (`freehold wallet topup`), so without a price.",
+    )
+    requests_per_minute: int = setting(
+        0, "Most requests of a customer in a minute, as a bucket that refills evenly; 0: any."
+    )
+    tokens_per_minute: int = setting(
+        0, "Most tokens of a customer in a minute, as a bucket that refills evenly; 0: any."
+    )
+    quota: int = setting(0, "Most units of a customer in a calendar month (UTC); 0: any.")
 
 
 @dataclass(frozen=True, slots=True)

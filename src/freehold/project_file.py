@@ -208,6 +208,12 @@ def _plans(raw: Any, path: Path, lines: tuple[str, ...]) -> tuple[PlanTerms, ...
             place.refuse("name", f"there are two plans {plan.name!r}.", "Rename one of them.")
         if plan.tiers and plan.price:
             place.refuse("price", f"plan {plan.name!r} has both price and tiers.", "Keep one.")
+        if plan.prepaid and (plan.price or plan.tiers or plan.included):
+            place.refuse(
+                "prepaid",
+                f"plan {plan.name!r} is prepaid and has a price or included units.",
+                "Leave these out: units of a prepaid plan are paid when the wallet is topped up.",
+            )
         plans.append(plan)
     return tuple(plans)
 

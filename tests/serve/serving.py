@@ -24,7 +24,7 @@ from freehold.project import Serve
 from freehold.serve.bundle import Meta
 from freehold.serve.engine import Engine
 from freehold.serve.keys import KeyRing, create_key
-from freehold.serve.ports import Caller, Outcome, Recorded, Tally, Work
+from freehold.serve.ports import Caller, Hold, Outcome, Recorded, Tally, Work
 from freehold.serve.server import ServerThread
 from freehold.store import schema
 from freehold.store.database import Database
@@ -182,6 +182,9 @@ class DatabaseGate:
     def authenticate(self, token: str) -> Caller:
         return self.ring.authenticate(token)
 
+    def hold(self, caller: Caller, inputs: int, tokens: int) -> Hold:
+        raise AssertionError("its callers have no limits")
+
     def replay(self, caller: Caller, key: str, digest: str) -> bytes | None:
         return events.replay(self.database, caller.customer_id, key, digest)
 
@@ -205,6 +208,9 @@ class NoGate:
         return Caller("cus_1", "key_1")
 
     authenticate = remembered
+
+    def hold(self, caller: Caller, inputs: int, tokens: int) -> Hold:
+        raise AssertionError("its callers have no limits")
 
     def replay(self, caller: Caller, key: str, digest: str) -> bytes | None:
         return None

@@ -119,7 +119,7 @@ def test_revoking(database: Database) -> None:
     assert revoke_key(database, key[:10], now) == first
     assert list_keys(database) == [first]
     assert first.document()["revoked_at"] is not None
-    assert set(first.document()) == {"key_id", "customer", "prefix", "created_at", "revoked_at"}
+    assert {"key_id", "customer", "prefix", "created_at", "revoked_at"} < set(first.document())
     with pytest.raises(NotFoundError) as missing:
         revoke_key(database, "fh_nothing_of_the_kind", now)
     assert "of_the_kind" not in missing.value.sentence()  # whole keys are not echoed either

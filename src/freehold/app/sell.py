@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from freehold.app import App
-from freehold.clock import Clock, SteadyClock
-from freehold.errors import ForbiddenError, NotFoundError
-from freehold.meter import events
-from freehold.serve.keys import KeyInfo, KeyRing, create_key, list_keys
-from freehold.serve.ports import Caller, Outcome, Tally, Work
-from freehold.store.database import Database
+from freehold.app.gate import ProjectGate
+from freehold.errors import NotFoundError
+from freehold.serve.keys import KeyInfo, create_key, list_keys
 
 if TYPE_CHECKING:
     from freehold.bill.customers import Customer
@@ -36,50 +33,6 @@ __all__ = [
 ]
 
 
-class ProjectGate:
-    """The server's gate onto a project's database: who asks, and what was answered."""
-
-    def __init__(self, database: Database, clock: Clock, server: str) -> None:
-        self._database = database
-        self._clock = clock
-        self._server = server
-        self._keys = KeyRing(database, clock=clock)
-        # Whose subscription runs without an end; all others are looked up at each request.
-        self._admitted: set[str] = set()
-
-    def remembered(self, token: str) -> Caller | None:
-        caller = self._keys.remembered(token)
-        return caller if caller and caller.customer_id in self._admitted else None
-
-    def authenticate(self, token: str) -> Caller:
-        caller = self._keys.authenticate(token)
-        self._admit(caller.customer_id)
-        return caller
-
-    def _admit(self, customer_id: str) -> None:
-        """Refuse who has no running subscription: such usage would have no price."""
-        from freehold.bill.customers import active
-
-        with self._database.read() as connection:
-            subscription = active(connection, customer_id, self._clock.now())
-        if subscription is None:
-            raise ForbiddenError(
-                "There is no running subscription for this API key.",
-                hint="It has not begun, or has ended: ask the API's owner.",
-            )
-        if subscription.ends_at is None:
-            self._admitted.add(customer_id)
-
-    def replay(self, caller: Caller, key: str, digest: str) -> bytes | None:
-        return events.replay(self._database, caller.customer_id, key, digest)
-
-    def settle(self, works: Sequence[Work], tallies: Sequence[Tally]) -> list[Outcome]:
-        return events.settle(self._database, works, tallies, server=self._server, clock=self._clock)
-
-    def ping(self) -> None:
-        self._database.ping()
-
-
 def add_customer(
     app: App, name: str, plan: str, *, starts: datetime | None = None
 ) -> tuple[Customer, str]:
@@ -94,12 +47,25 @@ def add_customer(
     return customer, key
 
 
-def add_key(app: App, reference: str) -> tuple[Customer, str, str]:
-    """A further key of a customer, as (customer, key id, key)."""
+def add_key(
+    app: App, reference: str, *, models: Sequence[str] = (), expires: timedelta | None = None
+) -> tuple[Customer, str, str]:
+    """A further key of a customer, as (customer, key id, key); for some models only, with an end.
+
+    Raises NotFoundError for a model or version that is not in the registry.
+    """
     from freehold.bill.customers import find
 
     customer = find(app.database, reference)
-    key_id, key = create_key(app.database, customer.id, app.clock)
+    versions = app.registry.all()
+    known = {v.model for v in versions} | {f"{v.model}@{v.version}" for v in versions}
+    for name in models:
+        if name not in known:
+            raise NotFoundError(
+                f"There is no model {name!r}.", hint="`freehold models` shows those there are."
+            )
+    ends = app.clock.now() + expires if expires is not None else None
+    key_id, key = create_key(app.database, customer.id, app.clock, models=models, expires_at=ends)
     return customer, key_id, key
 
 
@@ -194,6 +160,9 @@ def serve(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None
         supervise(command, settings, on_ready=on_ready)
         return
     settings = worker.settings if worker else settings
-    gate = ProjectGate(app.database, SteadyClock(app.clock), server=f"srv_{secrets.token_hex(6)}")
-    engines = open_engines(app, threads_of(settings, worker))
-    run(engines, gate, settings, clock=app.clock, on_ready=on_ready, worker=worker)
+    gate = ProjectGate(app.database, app.clock, server=f"srv_{secrets.token_hex(6)}")
+    try:
+        engines = open_engines(app, threads_of(settings, worker))
+        run(engines, gate, settings, clock=app.clock, on_ready=on_ready, worker=worker)
+    finally:
+        gate.close()

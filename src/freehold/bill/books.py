@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from freehold.bill.check_allowances import Allowances, read_allowances
 from freehold.bill.customers import Subscription, subscriptions
 from freehold.bill.invoices import Invoice, all_invoices
 from freehold.bill.usage import Usage, metered_usage, rated_usage
@@ -53,6 +54,7 @@ class Books:
     invoices: tuple[Invoice, ...]  # in the order of their issue
     booked: Mapping[str, Booked]  # entry key ->
     unbalanced: Mapping[tuple[str, str], int]  # (entry key, currency) -> what is left over
+    allowances: Allowances
 
 
 def read_books(database: Database) -> Books:
@@ -70,6 +72,7 @@ def read_books(database: Database) -> Books:
             invoices=tuple(all_invoices(connection)),
             booked=booked,
             unbalanced=unbalanced,
+            allowances=read_allowances(connection),
         )
 
 

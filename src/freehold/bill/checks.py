@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from freehold.bill.books import Booked, Books, Work
+from freehold.bill.discrepancy import Discrepancy, minor_of
 from freehold.bill.invoices import Invoice, entry_key
 from freehold.bill.ledger import RECEIVABLE, REVENUE, TAX_PAYABLE
 from freehold.bill.periods import parse_period
@@ -44,30 +45,6 @@ Documents = Mapping[PeriodKey, list[tuple[Invoice, dict[str, Any]]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Discrepancy:
-    """Two records of one thing that do not agree."""
-
-    check: str  # what was compared with what
-    where: str  # a version, a customer's period, an invoice, an entry
-    quantity: str  # inputs, requests, tokens, compute_us, minor units of a currency, records
-    expected: int
-    found: int
-
-    @property
-    def difference(self) -> int:
-        return abs(self.expected - self.found)
-
-    def sentence(self) -> str:
-        return (
-            f"{self.where}: {self.check}: {self.expected:,} {self.quantity} expected, "
-            f"{self.found:,} found."
-        )
-
-    def document(self) -> dict[str, Any]:
-        return {**asdict(self), "difference": self.difference}
-
-
-@dataclass(frozen=True, slots=True)
 class Unbilled:
     """Inputs of a customer's period that wait for an invoice."""
 
@@ -78,11 +55,6 @@ class Unbilled:
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def minor_of(currency: str) -> str:
-    """The quantity of a discrepancy in money."""
-    return f"minor units of {currency}"
 
 
 def read_documents(books: Books) -> tuple[Documents, list[Discrepancy]]:

@@ -20,6 +20,8 @@ from freehold.errors import ConflictError, InputError, NotFoundError
 from freehold.store import schema
 
 __all__ = [
+    "CASH",
+    "DEFERRED_REVENUE",
     "RECEIVABLE",
     "REVENUE",
     "TAX_PAYABLE",
@@ -36,6 +38,8 @@ __all__ = [
 RECEIVABLE = "receivable"
 REVENUE = "revenue"
 TAX_PAYABLE = "tax_payable"
+CASH = "cash"
+DEFERRED_REVENUE = "deferred_revenue"
 
 
 @dataclass(frozen=True, slots=True)

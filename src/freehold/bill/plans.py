@@ -42,6 +42,13 @@ def check_terms(terms: PlanTerms) -> None:
         raise ProjectError(f"{name} has a negative amount.", hint="Use amounts of zero or more.")
     if terms.tiers and terms.price:
         raise ProjectError(f"{name} has both price and tiers.", hint="Keep one of the two.")
+    if terms.prepaid and (terms.price or terms.tiers or terms.included):
+        raise ProjectError(
+            f"{name} is prepaid and has a price or included units.",
+            hint="Leave these out: units of a prepaid plan are paid when the wallet is topped up.",
+        )
+    if min(terms.requests_per_minute, terms.tokens_per_minute, terms.quota) < 0:
+        raise ProjectError(f"{name} has a negative limit.", hint="Use 0 for no limit.")
     below = 0
     for number, tier in enumerate(terms.tiers, start=1):
         last = number == len(terms.tiers)

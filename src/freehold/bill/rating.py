@@ -17,13 +17,14 @@ __all__ = ["RatedLine", "rate_fee", "rate_usage", "total"]
 class RatedLine:
     """One line of a charge, cumulative for its period.
 
-    `key` names the same line on every invoice of the period: fee, included, usage-1, usage-2, …
+    `key` names the same line on every invoice of the period: fee, included, prepaid, usage-1,
+    usage-2, …
     `first` and `last` are the range of units, counted from 1, that a usage line prices (`last`
     None: no end). `days` of `of_days` is what a base fee is for.
     """
 
     key: str
-    kind: str  # fee, included, usage
+    kind: str  # fee, included, prepaid, usage
     quantity: int
     unit: str  # month, inputs, tokens
     rate: Decimal  # major units each
@@ -60,6 +61,11 @@ def rate_usage(terms: PlanTerms, quantity: int) -> tuple[RatedLine, ...]:
 
 def _usage_lines(terms: PlanTerms, quantity: int) -> Iterator[RatedLine]:
     free, zero = min(quantity, terms.included), Decimal(0)
+    if terms.prepaid:
+        # Paid when the wallet was topped up; the line is there so that the invoice covers it.
+        if quantity:
+            yield RatedLine("prepaid", "prepaid", quantity, terms.unit, zero, zero, first=1)
+        return
     if free:
         yield RatedLine(
             "included", "included", free, terms.unit, zero, zero, first=1, last=terms.included

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from freehold.bill.books import Books, read_books
+from freehold.bill.check_allowances import check_allowances, check_topups
 from freehold.bill.checks import (
     Discrepancy,
     PeriodKey,
@@ -123,6 +124,8 @@ def reconcile(database: Database, clock: Clock) -> Reconciliation:
         *check_numbers(books),
         *check_ledger(books),
         *check_entries(books),
+        *check_allowances(books.allowances, books.subscriptions, books.rated, books.metered),
+        *check_topups(books.allowances, {key: sums.minor for key, sums in books.booked.items()}),
     )
     return Reconciliation(
         served=sum(work.inputs for work in books.served.values()),

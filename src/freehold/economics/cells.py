@@ -160,6 +160,11 @@ def _left_out(
 ) -> Iterator[str]:
     for customer in customers:
         others = {s.currency for s in customer.subscriptions} - {currency}
+        if any(taken.terms.prepaid for taken in customer.subscriptions):
+            yield (
+                f"{customer.name} pays ahead: what its top-ups brought is deferred revenue and not "
+                f"in the report, though the cost of its use is."
+            )
         if others:
             yield (
                 f"{customer.name} pays in {', '.join(sorted(others))}: this revenue is not in the "

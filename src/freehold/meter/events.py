@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from freehold.clock import Clock, format_time
 from freehold.errors import ConflictError
+from freehold.meter.holds import rows_to_settle, settle_holds
 from freehold.serve.ports import Outcome, Recorded, Tally, Work
 from freehold.store import schema
 from freehold.store.database import Database
@@ -42,9 +43,11 @@ def settle(
     A work with an Idempotency-Key is recorded only if nobody was faster with that key: the loser
     gets the winner's answer (REPLAYED) if its payload is the same, else nothing (CONFLICT), and
     neither is metered. `tallies` are what the server counted by itself; they are kept, less what
-    was not metered, as a second record that `reconcile` holds against the first. A request id is
-    metered once: works that were recorded already, as after a commit whose acknowledgement was
-    lost, or by another server that had the same request before it died, change nothing.
+    was not metered, as a second record that `reconcile` holds against the first. The hold of a work
+    becomes use in the same transaction; one that has lapsed is taken anew, and where nothing is
+    left the work is REFUSED, and not metered. A request id is metered once: works that were
+    recorded already, as after a commit whose acknowledgement was lost, or by another server that
+    had the same request before it died, change nothing.
 
     Raises StoreError; nothing is recorded then.
     """
@@ -52,7 +55,8 @@ def settle(
         return []
     with database.write() as connection:
         # Read within the transaction: SQLite's writers then record times in the order of commits.
-        at = format_time(clock.now())
+        now = clock.now()
+        at = format_time(now)
         stored = _claim(database, connection, works, at)
         outcomes = [_outcome(work, stored) for work in works]
         paid = [
@@ -60,7 +64,14 @@ def settle(
             for work, outcome in zip(works, outcomes, strict=True)
             if outcome.recorded is Recorded.METERED
         ]
+        balances = rows_to_settle(database, connection, paid, now)
         counted = _insert_events(database, connection, paid, at)
+        if balances:
+            new = {work.request_id: work for work in paid if work.request_id in counted}
+            refused = settle_holds(connection, balances, list(new.values()), server, now)
+            if refused:
+                outcomes = _refuse(connection, works, outcomes, refused)
+                counted -= refused
         rows = _served(tallies, _beyond(works, counted), server, at)
         if rows:
             connection.execute(schema.served.insert(), rows)
@@ -140,6 +151,30 @@ def _outcome(work: Work, stored: dict[tuple[str, str], tuple[str, str, bytes]]) 
     if digest == work.payload_digest:
         return Outcome(work.request_id, Recorded.REPLAYED, body)
     return Outcome(work.request_id, Recorded.CONFLICT, b"")
+
+
+def _refuse(
+    connection: Connection,
+    works: Sequence[Work],
+    outcomes: Sequence[Outcome],
+    refused: Container[str],
+) -> list[Outcome]:
+    """Take back what this transaction recorded of works that cannot be paid; and no work gets the
+    answer of one of them under its Idempotency-Key."""
+    ids = [work.request_id for work in works if work.request_id in refused]
+    for table in (schema.usage_events, schema.answers):
+        connection.execute(table.delete().where(table.c.request_id.in_(ids)))
+    keys = {
+        (work.caller.customer_id, work.idempotency_key)
+        for work in works
+        if work.request_id in refused and work.idempotency_key is not None
+    }
+    return [
+        Outcome(work.request_id, Recorded.REFUSED, b"")
+        if work.request_id in refused or (work.caller.customer_id, work.idempotency_key) in keys
+        else outcome
+        for work, outcome in zip(works, outcomes, strict=True)
+    ]
 
 
 def _insert_events(

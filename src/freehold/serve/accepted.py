@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from freehold.errors import DeadlineError, FreeholdError, UnavailableError
 from freehold.serve.lanes import Item
-from freehold.serve.ports import Caller, ModelEngine, Outcome, Tally, Work
+from freehold.serve.ports import Caller, Hold, ModelEngine, Outcome, Tally, Work
 
 __all__ = [
     "CancelledJob",
@@ -46,6 +46,7 @@ class Job:
         "encoded",
         "engine",
         "failed",
+        "hold",
         "items",
         "key",
         "logits",
@@ -69,6 +70,7 @@ class Job:
         encoded: Sequence[Any],
         render: Callable[[list[Any]], bytes],
         deadline: float | None = None,
+        hold: Hold | None = None,
     ) -> None:
         self.caller = caller
         self.request_id = request_id
@@ -78,6 +80,7 @@ class Job:
         self.encoded = encoded
         self.render = render
         self.deadline = deadline
+        self.hold = hold
         self.tokens: int = sum(text.length for text in encoded)
         self.items: list[Item] = []
         self.logits: list[Any] = [None] * len(encoded)
@@ -105,6 +108,7 @@ class Job:
             tokens=self.tokens,
             compute_us=self.compute_us,
             body=self.render(answers),
+            hold=self.hold,
         )
 
 

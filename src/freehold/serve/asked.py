@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from freehold.errors import InputError, TooLargeError
-from freehold.serve.ports import Caller
+from freehold.serve.ports import Caller, Hold
 
 __all__ = ["Asked", "ClientGoneError", "Connection", "Receive", "Scope", "too_large"]
 
@@ -45,6 +45,7 @@ class Asked:
         "digest",
         "encoding",
         "headers",
+        "hold",
         "inputs",
         "key",
         "length",
@@ -93,6 +94,7 @@ class Asked:
         self.inputs = 0
         self.tokens = 0
         self.replayed = False
+        self.hold: Hold | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The last header of this name, in lower case; for those that few requests have."""

@@ -16,19 +16,20 @@ __all__ = [
 ]
 
 KEY_ERRORS = {
-    "401": "The API key is missing, malformed, unknown or revoked.",
+    "401": "The API key is missing, malformed, unknown, expired or revoked.",
     "403": "The customer has no running subscription.",
     "503": "The key cannot be checked now.",
 }
 ANSWER_ERRORS = {
     "400": "The request is not HTTP.",
-    "401": "The API key is missing, malformed, unknown or revoked.",
-    "403": "The customer has no running subscription.",
+    "401": "The API key is missing, malformed, unknown, expired or revoked.",
+    "402": "The prepaid wallet does not hold enough.",
+    "403": "The API key is for other models, or without a subscription.",
     "404": "There is no such model; the sentence lists those there are.",
     "409": "The Idempotency-Key was used for another path or body.",
     "413": "The body, or what it asks for, is larger than this server takes.",
     "422": "The body or the Idempotency-Key is not usable; the sentence says why.",
-    "429": "Too much is waiting; try again after Retry-After seconds.",
+    "429": "A limit is reached, or too much is waiting; see Retry-After.",
     "500": "The server failed.",
     "503": "The answer cannot be recorded now, or the server is stopping.",
     "504": "The request had not begun when its time was over.",
@@ -80,7 +81,9 @@ def answered(content: dict[str, Any], statuses: dict[str, str], error: str) -> d
     return {
         "200": {
             "description": "What the model's task answers.",
-            "headers": header_refs("X-Request-Id", "Idempotency-Replayed"),
+            "headers": header_refs(
+                "X-Request-Id", "Idempotency-Replayed", "RateLimit", "RateLimit-Policy"
+            ),
             "content": content,
         },
         **errors(statuses, error),
@@ -93,6 +96,8 @@ def errors(statuses: dict[str, str], schema: str = "Error") -> dict[str, Any]:
         headers = header_refs("X-Request-Id")
         if status in ("429", "503"):
             headers |= header_refs("Retry-After")
+        if status == "429":
+            headers |= header_refs("RateLimit", "RateLimit-Policy")
         found[status] = {
             "description": description,
             "headers": headers,

@@ -83,7 +83,8 @@ class Service:
         return await self._callers.of((authorization or "").encode("latin-1"))
 
     def find(self, name: str, caller: Caller) -> ModelEngine:
-        """The engine that answers a name, for a caller. Raises NotFoundError."""
+        """The engine that answers a name, for a caller. Raises NotFoundError, and ForbiddenError
+        where the caller's key is for other models."""
         engine = self.models.get(name)
         if engine is None:
             loaded = ", ".join(sorted(self.models)) or "none"
@@ -91,6 +92,7 @@ class Service:
                 f"There is no model {name[:80]!r} here; loaded: {loaded}.",
                 hint="GET /models lists them.",
             )
+        caller.require(engine.meta.model, engine.meta.version)
         return engine
 
     async def start(self) -> None:
@@ -223,8 +225,10 @@ def _add_routes(app: FastAPI, service: Service, docs: str) -> None:
 
     @app.get("/models")
     async def models(request: Request) -> Response:
-        await service.caller(request.headers.get("authorization"))
-        return _json({"models": [_model(name, e) for name, e in sorted(service.named.items())]})
+        caller = await service.caller(request.headers.get("authorization"))
+        named = sorted(service.named.items())
+        may = [(name, e) for name, e in named if caller.may(e.meta.model, e.meta.version)]
+        return _json({"models": [_model(name, engine) for name, engine in may]})
 
     @app.get("/health")
     async def health() -> Response:

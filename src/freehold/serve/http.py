@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from freehold.serve.flights import Flights
 from freehold.serve.inflate import WORTH, deflate, inflate
 from freehold.serve.logs import RequestLog
 from freehold.serve.metrics import Metrics
-from freehold.serve.ports import Gate, Recorded
+from freehold.serve.ports import Gate, Hold, Recorded
 from freehold.serve.reply import ID_BYTES, Headers, Reply, Send, respond
 
 __all__ = ["Front"]
@@ -131,7 +131,10 @@ class Front:
                 )
         finally:
             self._bytes -= reserved
-        reply = contract.reply(asked, body, _REPLAYED if asked.replayed else ())
+        headers = _REPLAYED if asked.replayed else ()
+        if asked.hold is not None:
+            headers += asked.hold.headers()
+        reply = contract.reply(asked, body, headers)
         return await self._packed(reply) if reply.encoding and len(body) >= WORTH else reply
 
     def _reserve(self, asked: Asked) -> int:
@@ -173,8 +176,11 @@ class Front:
         else:
             encoded = engine.encode(request.texts)
         request.admit(encoded)
+        asked.inputs, asked.tokens = len(encoded), sum(text.length for text in encoded)
+        caller = asked.caller
+        hold = asked.hold = await self._hold(asked) if caller.allowances else None
         job = Job(
-            caller=asked.caller,
+            caller=caller,
             request_id=asked.request_id,
             key=asked.key,
             digest=asked.digest,
@@ -182,9 +188,13 @@ class Front:
             encoded=encoded,
             render=request.render,
             deadline=asked.deadline,
+            hold=hold,
         )
-        asked.inputs, asked.tokens = len(encoded), job.tokens
-        result = await self._wait(job, asked)
+        try:
+            result = await self._wait(job, asked)
+        finally:
+            if hold is not None:
+                hold.release()  # unless it was settled
         if isinstance(result, FreeholdError):
             raise result
         if isinstance(result, CancelledJob):
@@ -194,7 +204,23 @@ class Front:
                 "This Idempotency-Key was used for a request with another path or body.",
                 hint="Send a new key with a new request.",
             )
+        if result.recorded is Recorded.REFUSED:
+            raise LimitError(
+                "What was held for this request has lapsed, and nothing is left to pay for it.",
+                hint="Try again after the time in Retry-After.",
+            )
         return result.body, result.recorded is Recorded.REPLAYED
+
+    async def _hold(self, asked: Asked) -> Hold:
+        """Take what the request needs of its caller's allowances, before it is queued."""
+        taken = self._gate.hold(asked.caller, asked.inputs, asked.tokens)
+        if not isinstance(taken, Future):
+            return taken
+        try:
+            return await asyncio.shield(asyncio.wrap_future(taken))
+        except asyncio.CancelledError:
+            taken.add_done_callback(_forget)
+            raise
 
     async def _wait(self, job: Job, asked: Asked) -> Any:
         """Submit and await the result; a client that leaves withdraws what has not begun."""
@@ -238,3 +264,9 @@ class Front:
                 "ms": round(seconds * 1e3, 2),
             }
         )
+
+
+def _forget(taken: Future[Hold]) -> None:
+    """Give back what was taken for a request that is not there any more."""
+    if not taken.cancelled() and taken.exception() is None:
+        taken.result().release()

@@ -142,6 +142,16 @@ def _headers() -> dict[str, Any]:
             "description": "Whole seconds after which to try again.",
             "schema": {"type": "integer", "minimum": 1},
         },
+        "RateLimit": {
+            "description": "What is left of each limit (r) and in how many seconds all of it is "
+            "free again (t); only for keys with limits.",
+            "schema": {"type": "string"},
+        },
+        "RateLimit-Policy": {
+            "description": "Each limit (q) of units (qu; requests, if not named) in a window of "
+            "seconds (w); only for keys with limits.",
+            "schema": {"type": "string"},
+        },
     }
 
 

@@ -8,28 +8,106 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol
 
+from freehold.errors import ForbiddenError
+
 __all__ = [
+    "Allowance",
     "Caller",
     "EncodedText",
     "Gate",
+    "Hold",
     "ModelEngine",
     "ModelMeta",
     "Outcome",
     "Recorded",
+    "Take",
     "Tally",
     "Work",
 ]
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """One bound on what a caller may use; whoever has one with the same `id` shares it.
+
+    `kind` is requests or tokens (a bucket of `size`, refilled evenly over a minute), quota (`size`
+    units in a calendar month, UTC) or wallet (what was paid for; `size` is 0). `line` is the first
+    key of the line of keys that it belongs to; empty: all of the customer's keys.
+    """
+
+    id: str
+    customer_id: str
+    kind: str
+    unit: str  # requests, inputs, tokens
+    size: int
+    line: str = ""
+
+    def units(self, inputs: int, tokens: int) -> int:
+        """What a request takes of it."""
+        if self.unit == "requests":
+            return 1
+        return tokens if self.unit == "tokens" else inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Units of an allowance; `period` is the month of a quota (YYYY-MM), else empty."""
+
+    allowance: Allowance
+    period: str
+    units: int
+
+    @property
+    def row(self) -> str:
+        """What the allowance of the period is called in the database."""
+        return f"{self.allowance.id}:{self.period}" if self.period else self.allowance.id
+
+
+class Hold(Protocol):
+    """What was taken for one request before its work: settled with its event, or given back."""
+
+    @property
+    def takes(self) -> Sequence[Take]: ...
+
+    def release(self) -> None:
+        """Give it back, unless it was settled; once is enough, more does not matter."""
+        ...
+
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """RateLimit and RateLimit-Policy, as far as is known here and now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a request is billed to, and by which of their keys they came."""
+    """Who a request is billed to, by which of their keys they came, and what that one may do.
+
+    `models`: MODEL (all its versions) or MODEL@VERSION; None: all. `until`: when the key or the
+    subscription ends. Without `allowances` a caller's requests are not held.
+    """
 
     customer_id: str
     key_id: str
+    models: frozenset[str] | None = None
+    until: datetime | None = field(default=None, compare=False)
+    allowances: tuple[Allowance, ...] = field(default=(), compare=False)
+
+    def may(self, model: str, version: int) -> bool:
+        """Whether the key is for this model version."""
+        return self.models is None or not self.models.isdisjoint((model, f"{model}@{version}"))
+
+    def require(self, model: str, version: int) -> None:
+        """Raise ForbiddenError if the key is for other models."""
+        if not self.may(model, version):
+            raise ForbiddenError(
+                f"This API key is not for model {model}@{version}.",
+                hint=f"It is for: {', '.join(sorted(self.models or ()))}.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +116,7 @@ class Work:
 
     `tokens` are those the model read, `compute_us` this request's share of its batches' measured
     microseconds, `body` the answer as it will be sent. `payload_digest` is the sha256 (hex) of path
-    and body of the request.
+    and body of the request. `hold` is what was taken for it; None where its caller has no limits.
     """
 
     caller: Caller
@@ -51,6 +129,7 @@ class Work:
     tokens: int
     compute_us: int
     body: bytes
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +159,12 @@ class Recorded(enum.Enum):
     METERED = "metered"  # recorded by this call: its answer leaves, and is paid for
     REPLAYED = "replayed"  # its key was answered before: that answer leaves, nothing is metered
     CONFLICT = "conflict"  # its key belongs to another payload: no answer leaves
+    REFUSED = "refused"  # its hold had lapsed and nothing is left to pay for it: no answer leaves
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The record of one work; `body` is the answer that may leave now (empty on CONFLICT)."""
+    """The record of one work; `body` is the answer that may leave now (else empty)."""
 
     request_id: str
     recorded: Recorded
@@ -93,7 +173,7 @@ class Outcome:
 
 class Gate(Protocol):
     """Who may ask, and what was answered. Every method may be called from any thread; all but
-    `remembered` may wait for the database and raise StoreError."""
+    `remembered` and `hold` may wait for the database and raise StoreError."""
 
     def remembered(self, token: str) -> Caller | None:
         """The caller of an API key, from memory alone; None if `authenticate` has to look.
@@ -103,7 +183,17 @@ class Gate(Protocol):
         ...
 
     def authenticate(self, token: str) -> Caller:
-        """The caller of an API key. Raises AuthError, whose message never holds the key."""
+        """The caller of an API key. Raises AuthError, whose message never holds the key, and
+        ForbiddenError where nobody pays."""
+        ...
+
+    def hold(self, caller: Caller, inputs: int, tokens: int) -> Hold | Future[Hold]:
+        """Take what a request needs of its caller's allowances, before the work; not to be called
+        without any. At once from what this server holds already, else as a future of the database.
+
+        Raises (the future does) LimitError or PaymentError where there is not enough, TooLargeError
+        where there never can be, StoreError.
+        """
         ...
 
     def replay(self, caller: Caller, key: str, digest: str) -> bytes | None:

@@ -66,9 +66,11 @@ def failure(error: FreeholdError) -> Reply:
 
 
 def failure_headers(error: FreeholdError) -> Headers:
-    """What an error's response has in any contract: Retry-After where that helps."""
+    """What an error's response has in any contract: Retry-After where that helps, and RateLimit
+    with RateLimit-Policy where a limit of the caller's is reached."""
     if isinstance(error, LimitError | UnavailableError):
-        return ((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))),)
+        after = (b"retry-after", b"%d" % max(1, math.ceil(error.retry_after)))
+        return (after, *error.headers) if isinstance(error, LimitError) else (after,)
     if isinstance(error, AuthError):
         return ((b"www-authenticate", b"Bearer"),)
     return ()

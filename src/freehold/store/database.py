@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ class Database:
     def __init__(self, engine: Engine, where: str) -> None:
         self._engine = engine
         self.where = where
+        # SQLite has one writer at a time, and those who wait for it sleep and look again: threads
+        # of one process wait for each other here instead, where the next is woken at once.
+        self._writing = threading.Lock()
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Self:
@@ -59,11 +63,19 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, committed at the end of the block, rolled back on any exception."""
-        with self._translated(), self._engine.begin() as connection:
-            if self.dialect == "sqlite":
+        if self.dialect != "sqlite":
+            with self._translated(), self._engine.begin() as connection:
+                yield connection
+            return
+        if not self._writing.acquire(timeout=_BUSY_MS / 1000):
+            raise StoreError(f"The database {self.where} is busy.", hint="Nothing was recorded.")
+        try:
+            with self._translated(), self._engine.begin() as connection:
                 # The lock is taken first: a reader that turned writer could not wait for it.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
+                yield connection
+        finally:
+            self._writing.release()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     ForeignKey,
     Index,
@@ -19,24 +20,28 @@ from sqlalchemy import (
 
 __all__ = [
     "HEAD",
+    "allowances",
     "answers",
     "api_keys",
     "bundles",
     "customers",
     "entries",
+    "holds",
     "invoices",
+    "limits",
     "metadata",
     "postings",
     "served",
     "stage_changes",
     "studies",
     "subscriptions",
+    "topups",
     "trials",
     "usage_events",
     "versions",
 ]
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it equal to Alembic's own head."""
 
 metadata = MetaData(
@@ -45,6 +50,7 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s",
         "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
 
@@ -142,6 +148,10 @@ api_keys = Table(
     Column("digest", Text, nullable=False, unique=True),  # sha256 of the whole key
     Column("created_at", Text, nullable=False),
     Column("revoked_at", Text),
+    Column("models", Text),  # JSON list of MODEL or MODEL@VERSION; NULL: all
+    Column("expires_at", Text),
+    Column("replaced_by", Text),  # the key that it was rotated to
+    Column("line", Text),  # the first key of those that were rotated to this one; NULL: itself
 )
 
 subscriptions = Table(
@@ -196,6 +206,59 @@ served = Table(
     Column("inputs", _Big, nullable=False),
     Column("tokens", _Big, nullable=False),
     Column("compute_us", _Big, nullable=False),
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("owner", Text, nullable=False),  # a customer, or the first key of a line of keys
+    Column("name", Text, nullable=False),  # requests_per_minute, tokens_per_minute, quota
+    Column("size", _Big, nullable=False),  # 0: no limit
+    Column("at", Text, nullable=False),
+    PrimaryKeyConstraint("owner", "name"),
+)
+
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("customer_id", Text, ForeignKey("customers.id"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),  # requests, tokens (a minute); quota; wallet
+    Column("unit", Text, nullable=False),  # requests, inputs, tokens
+    Column("period", Text, nullable=False),  # YYYY-MM of a quota
+    Column("granted", _Big, nullable=False),  # a wallet's top-ups
+    Column("used", _Big, nullable=False),  # settled with usage events
+    Column("held", _Big, nullable=False),  # the sum of its holds
+    Column("full_at", _Big, nullable=False),  # microseconds since 1970: when a bucket will be full
+    CheckConstraint("used >= 0 AND held >= 0", name="counts"),
+    CheckConstraint("kind <> 'wallet' OR used + held <= granted", name="wallet"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("server", Text, nullable=False),
+    Column("allowance", Text, ForeignKey("allowances.id"), nullable=False),
+    Column("units", _Big, nullable=False),  # taken by the server, and neither used nor given back
+    Column("expires_at", Text, nullable=False),  # a server that lives moves it on
+    CheckConstraint("units >= 0", name="units"),
+    PrimaryKeyConstraint("server", "allowance"),
+    Index("ix_holds_expires_at", "expires_at"),
+)
+
+topups = Table(
+    "topups",
+    metadata,
+    Column("id", _Big, primary_key=True, autoincrement=True),
+    Column("customer_id", Text, ForeignKey("customers.id"), nullable=False),
+    Column("key", Text, nullable=False),  # what was topped up, so that it is done once
+    Column("unit", Text, nullable=False),
+    Column("units", _Big, nullable=False),
+    Column("paid_minor", _Big, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    CheckConstraint("units > 0 AND paid_minor >= 0", name="amounts"),
+    UniqueConstraint("customer_id", "key"),
 )
 
 invoices = Table(
