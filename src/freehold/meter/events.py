@@ -74,7 +74,7 @@ def settle(
                 counted -= refused
         rows = _served(tallies, _beyond(works, counted), server, at)
         if rows:
-            connection.execute(schema.served.insert(), rows)
+            database.insert_missing(connection, schema.served, "at", rows)
     return outcomes
 
 
@@ -179,12 +179,10 @@ def _refuse(
 
 def _insert_events(
     database: Database, connection: Connection, works: Sequence[Work], at: str
-) -> set[str]:
+) -> list[str]:
     """Insert an event a work; the request ids that were new come back."""
     if not works:
-        return set()
-    table = schema.usage_events
-    statement = database.insert_new(table).returning(table.c.request_id)
+        return []
     rows = [
         {
             "customer_id": work.caller.customer_id,
@@ -199,7 +197,7 @@ def _insert_events(
         }
         for work in works
     ]
-    return set(connection.execute(statement, rows).scalars())
+    return database.insert_missing(connection, schema.usage_events, "request_id", rows)
 
 
 def _beyond(works: Sequence[Work], counted: Iterable[str]) -> list[Work]:

@@ -124,12 +124,22 @@ class Observer(Protocol):
 
 def tallies_of(jobs: Sequence[Job]) -> list[Tally]:
     """What the engine thread counted item by item, by model version: the server's own record."""
-    tallies: dict[int, Tally] = {}
+    sums: dict[int, list[int]] = {}
+    engines: dict[int, ModelEngine] = {}
     for job in jobs:
-        meta = job.engine.meta
-        tally = tallies.get(id(job.engine)) or Tally(meta.model, meta.version, 0, 0, 0, 0)
-        tallies[id(job.engine)] = tally.plus(1, job.done, job.tokens_done, job.compute_us)
-    return list(tallies.values())
+        place = id(job.engine)
+        found = sums.get(place)
+        if found is None:
+            found = sums[place] = [0, 0, 0, 0]
+            engines[place] = job.engine
+        found[0] += 1
+        found[1] += job.done
+        found[2] += job.tokens_done
+        found[3] += job.compute_us
+    return [
+        Tally(engines[place].meta.model, engines[place].meta.version, *found)
+        for place, found in sums.items()
+    ]
 
 
 def too_late() -> DeadlineError:

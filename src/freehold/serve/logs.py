@@ -17,6 +17,7 @@ from freehold.errors import FreeholdError
 __all__ = ["JsonFormatter", "RequestLog", "log_as_json"]
 
 _encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class RequestLog:
@@ -38,16 +39,16 @@ class RequestLog:
         self._schedule = schedule
         self._worker = worker
         self._clock = clock or SystemClock()
-        self._lines: list[bytes] = []
+        self._lines: list[dict[str, Any]] = []
 
     def write(self, fields: dict[str, Any]) -> None:
         """Add a line; `fields` hold identifiers and figures only."""
         if self._stream is None:
             return
-        fields["at"] = self._clock.now().isoformat(timespec="milliseconds")
+        fields["at"] = self._clock.now()
         if self._worker is not None:
             fields["worker"] = self._worker
-        self._lines.append(_encode(fields))
+        self._lines.append(fields)
         if len(self._lines) == 1:
             self._schedule(self.DELAY, self.flush)
         elif len(self._lines) >= self._BOUND:
@@ -59,7 +60,7 @@ class RequestLog:
         if self._lines and self._stream is not None:
             lines, self._lines = self._lines, []
             with contextlib.suppress(OSError):
-                self._stream.write(b"\n".join(lines).decode() + "\n")
+                self._stream.write(_encode_lines(lines).decode())
                 self._stream.flush()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -58,6 +59,10 @@ def serve(
     try:
         service = Service(models, gate, settings, clock=clock, log=log or sys.stderr, worker=worker)
         server = _Server(service, listener, on_ready)
+        # What is there now stays: looking through it for garbage again and again would hold up
+        # requests for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
         server.run([listener])
     finally:
         sys.setswitchinterval(interval)

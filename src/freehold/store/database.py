@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -99,6 +100,24 @@ class Database:
 
         return postgres_insert(table).on_conflict_do_nothing()
 
+    def insert_missing(
+        self, connection: Connection, table: sa.Table, key: str, rows: Sequence[Mapping[str, Any]]
+    ) -> list[str]:
+        """Insert the rows that no unique column forbids; what stands in their column `key`.
+
+        SQLite's driver runs one plain statement for all rows, at a fraction of what it costs to
+        make one for so many rows and to be told which were inserted: that is done only where some
+        were not.
+        """
+        if self.dialect == "sqlite":
+            connection.exec_driver_sql("SAVEPOINT missing")
+            done = connection.exec_driver_sql(_plain_insert(table), list(rows))
+            if done.rowcount == len(rows):
+                return [row[key] for row in rows]
+            connection.exec_driver_sql("ROLLBACK TO missing")
+        statement = self.insert_new(table).returning(table.c[key])
+        return list(connection.execute(statement, rows).scalars())
+
     def lock(self, connection: Connection, name: str) -> None:
         """Hold a named lock until the transaction ends (SQLite's writer excludes others anyway)."""
         if self.dialect == "postgresql":
@@ -157,6 +176,14 @@ class Database:
                 sa.text("SELECT version_num FROM alembic_version")
             )
             return found
+
+
+@functools.cache
+def _plain_insert(table: sa.Table) -> str:
+    """For SQLite's driver: every column that is not numbered by itself."""
+    names = [column.name for column in table.c if column.autoincrement is not True]
+    values = ", ".join(f":{name}" for name in names)
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
 
 
 def _engine(url: str) -> Engine:

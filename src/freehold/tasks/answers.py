@@ -151,11 +151,12 @@ class VectorAnswer:
 def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float64]:
     """Probabilities over the last axis of logits / temperature (Guo et al. 2017, "On Calibration of
     Modern Neural Networks", section 4.2), in float64; same shape."""
-    scaled = logits.astype(np.float64) / temperature
-    if scaled.size:
-        scaled -= scaled.max(axis=-1, keepdims=True)
-    powers = np.exp(scaled)
-    chances: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+    # One request's row is short: what counts is the number of calls, and that they are the ufuncs'.
+    chances: NDArray[np.float64] = np.divide(logits, temperature, dtype=np.float64)
+    if chances.size:
+        chances -= np.maximum.reduce(chances, axis=-1, keepdims=True)
+    np.exp(chances, out=chances)
+    chances /= np.add.reduce(chances, axis=-1, keepdims=True)
     return chances
 
 

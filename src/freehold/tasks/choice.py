@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ from freehold.tasks.tokenise import Encoded
 from freehold.tasks.types import Dataset
 
 __all__ = ["Choice", "LabelParameters", "mean_loss"]
+
+_CHANCE = itemgetter(1)
 
 
 class LabelParameters(Parameters):
@@ -71,9 +74,9 @@ class Choice(Task):
         self, encoded: Encoded, logits: Logits, labels: Sequence[str], settings: Settings
     ) -> TextAnswer:
         chances = softmax(logits, float(settings.get("temperature", 1.0)))
-        order = np.argsort(-chances, kind="stable").tolist()
-        values = chances.tolist()
-        return TextAnswer(tuple((labels[place], values[place]) for place in order))
+        # The first of equal ones stays first. Not numpy's sort, which lets other threads run.
+        scored = sorted(zip(labels, chances.tolist(), strict=True), key=_CHANCE, reverse=True)
+        return TextAnswer(tuple(scored))
 
     def render(
         self, answers: Sequence[TextAnswer], parameters: LabelParameters, *, form: Form
