@@ -179,10 +179,10 @@ def _refuse(
 
 def _insert_events(
     database: Database, connection: Connection, works: Sequence[Work], at: str
-) -> list[str]:
+) -> set[str]:
     """Insert an event a work; the request ids that were new come back."""
     if not works:
-        return []
+        return set()
     rows = [
         {
             "customer_id": work.caller.customer_id,
@@ -197,7 +197,7 @@ def _insert_events(
         }
         for work in works
     ]
-    return database.insert_missing(connection, schema.usage_events, "request_id", rows)
+    return set(database.insert_missing(connection, schema.usage_events, "request_id", rows))
 
 
 def _beyond(works: Sequence[Work], counted: Iterable[str]) -> list[Work]:
