@@ -55,9 +55,10 @@ def header_refs(*names: str) -> dict[str, Any]:
 
 
 def operation(
-    identifier: str, summary: str, schema: str, *, key: bool = False, **more: Any
+    identifier: str, summary: str, schema: str, *, key: str | None = None, **more: Any
 ) -> dict[str, Any]:
-    """One that answers with a schema of the document; with `key` it needs one."""
+    """One that answers with a schema of the document. If it needs a key, `key` is the schema of
+    its errors."""
     found = {
         "operationId": identifier,
         "summary": summary,
@@ -70,9 +71,9 @@ def operation(
         },
         **more,
     }
-    if key:
+    if key is not None:
         found["security"] = [{"bearer": []}]
-        found["responses"] |= errors(KEY_ERRORS)
+        found["responses"] |= errors(KEY_ERRORS, key)
     return found
 
 

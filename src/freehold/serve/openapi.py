@@ -54,7 +54,7 @@ def document(settings: Serve, models: Mapping[str, str]) -> dict[str, Any]:
         },
         "paths": {
             "/models/{name}": {"post": _answer(settings, tasks, min(models, default="bank"))},
-            "/models": {"get": operation("models", "The loaded models.", "Models", key=True)},
+            "/models": {"get": operation("models", "The loaded models.", "Models", key="Error")},
             "/health": {"get": operation("health", "Whether the process is alive.", "Status")},
             "/ready": {"get": _ready()},
             "/metrics": {"get": _metrics()},

@@ -36,7 +36,7 @@ def described(settings: Serve, models: Mapping[str, str]) -> tuple[dict[str, Any
         "/v2/health/live": {"get": operation("v2Live", "Whether the process is alive.", "V2Live")},
         "/v2/health/ready": {"get": _ready()},
         "/v2/repository/index": {
-            "post": operation("v2Index", "Every loaded version.", "V2Index", key=True)
+            "post": operation("v2Index", "Every loaded version.", "V2Index", key="Error")
         },
     }
     for path, names in (
@@ -63,7 +63,7 @@ def _ready() -> dict[str, Any]:
 def _about(
     identifier: str, summary: str, schema: str, places: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    found = operation(identifier, summary, schema, key=True, parameters=places)
+    found = operation(identifier, summary, schema, key="Error", parameters=places)
     found["responses"] |= errors(_MISSING)
     return found
 
