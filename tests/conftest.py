@@ -15,6 +15,7 @@ from freehold.store.database import Database
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-acceptance", action="store_true", help="Run tests/acceptance too.")
+    parser.addoption("--engine", default="onnxruntime", help="What tests/contracts is served by.")
 
 
 @pytest.fixture(scope="session")

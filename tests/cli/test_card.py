@@ -137,7 +137,7 @@ def test_the_checkpoint_that_is_loaded_has_no_card_in_it(project: Path) -> None:
 
 def test_an_export_is_told_on_the_card_that_was_written_before_it(project: Path) -> None:
     assert "- Not exported" in _card(project, "shop@2")["markdown"]
-    run_verb(project, "export", "shop@2", "--precision", "fp32")
+    run_verb(project, "export", "shop@2", "--engine", "onnxruntime", "--precision", "fp32")
     run_verb(project, "promote", "shop@2")
     text = _card(project, "shop@2")["markdown"]
     assert "- Stage: live" in text

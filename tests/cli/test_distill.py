@@ -51,7 +51,7 @@ def test_a_student_is_a_version_that_answers(project: Path, tmp_path: Path) -> N
     assert figures["teacher_entity_f1"] == pytest.approx(before)
     assert figures["retained"] == (figures["entity_f1"] / before if before else 0)
     assert float(version["cost"]["training"]) > 0
-    run_verb(project, "export", "bank@2", "--precision", "fp32")
+    run_verb(project, "export", "bank@2", "--engine", "onnxruntime", "--precision", "fp32")
     answers = tmp_path / "answers.jsonl"
     run_verb(project, "predict", "bank@2", "--data", str(corpus), "--out", str(answers))
     assert len(answers.read_text().splitlines()) == 2

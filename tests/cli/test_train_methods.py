@@ -46,7 +46,7 @@ def test_a_few_shot_version_is_charged_for_its_shots_and_can_be_exported(project
     assert version["lineage"]["method"] == "few-shot"
     assert version["lineage"]["data"]["train"]["rows"] <= 4 * labels
     assert version["metrics"]["accuracy"] > 1.5 / labels
-    run_verb(project, "export", "shop@1", "--precision", "fp32")
+    run_verb(project, "export", "shop@1", "--engine", "onnxruntime", "--precision", "fp32")
 
 
 def test_a_version_hands_its_encoder_to_another_task(project: Path) -> None:

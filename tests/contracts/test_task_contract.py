@@ -4,9 +4,11 @@ that a user types, with the same answers all the way."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +28,8 @@ from samples import SAMPLES, WORDS, Sample
 from freehold.cli.main import main
 from freehold.data.read import read_dataset
 from freehold.errors import FreeholdError
+from freehold.export.candidates import CANDIDATES
+from freehold.export.source import Source
 from freehold.serve.engine import Engine
 from freehold.tasks.base import Task
 from freehold.tasks.registry import kinds, task_of
@@ -86,7 +90,8 @@ def case(
         project, "train", "--epochs", str(sample.epochs), "--learning-rate", "5e-3",
         "--batch-tokens", "128", "--threads", "1", *sample.knobs,
     )  # fmt: skip
-    exported = run_verb(project, "export", "shop", "--precision", "fp32")
+    engine = request.config.getoption("--engine")
+    exported = run_verb(project, "export", "shop", "--engine", engine, "--precision", "fp32")
     return Case(task_of(kind), sample, project, trained, exported)
 
 
@@ -138,6 +143,32 @@ def test_the_bundle_answers_as_torch_does(case: Case) -> None:
         rows = 2 if case.task.kind == "question-answering" else len(one)
         np.testing.assert_allclose(one[:rows], other[:rows], atol=2e-3, rtol=1e-3)
     assert case.exported["agreement"] >= 0.99
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_other_engines_answer_alike(case: Case, engine: str, tmp_path: Path) -> None:
+    """The quick form of `pytest tests/contracts --engine NAME`."""
+    document = json.loads((case.bundle / "bundle.json").read_text())
+    if document["engine"] != "onnxruntime":
+        pytest.skip("the bundle has no graph to build another from")
+    (candidate,) = [one for one in CANDIDATES if one.name == f"{engine} fp32"]
+    candidate.build(Source(case.checkpoint, case.bundle / "model.onnx"), tmp_path)
+    shutil.copyfile(case.bundle / "tokenizer.json", tmp_path / "tokenizer.json")
+    files = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
+    }
+    (tmp_path / "bundle.json").write_text(
+        json.dumps({**document, "engine": engine, "files": files})
+    )
+    rows = case.sample.records(40, seed=5)
+    asked = write(tmp_path / "asked.jsonl", [case.sample.unlabelled(row) for row in rows])
+    given = read_dataset(asked, task=case.task.kind, labelled=False)
+    inputs = [example.input for example in given.examples]
+    one, other = (Engine.open(folder, threads=1) for folder in (case.bundle, tmp_path))
+    _same(
+        [answer.document() for answer in _answers(other, inputs)],
+        [answer.document() for answer in _answers(one, inputs)],
+    )
 
 
 def test_served_and_predicted_answers_are_the_engine_s(case: Case) -> None:

@@ -30,7 +30,8 @@ from freehold.export import bundle as module
 from freehold.export import ort_int8
 from freehold.export.bundle import export
 from freehold.export.graph import check_graph, write_graph
-from freehold.export.report import ExportReport
+from freehold.export.report import ExportReport, LeftOut
+from freehold.export.source import Source
 from freehold.export.terminal import render
 from freehold.serve.engine import Engine
 from freehold.serve.predict import predict
@@ -42,7 +43,9 @@ BLOCKED = ("torch", "transformers", "sklearn", "scipy", "seqeval", "onnx", "onnx
 
 
 def make(checkpoint: Path, out: Path, **options: Any) -> ExportReport:
+    """By ONNX Runtime alone, as it is the quickest to build; test_engines.py has the others."""
     chosen = {"model": "bank", "version": 3, "temperature": 1.25, "dev": None, "threads": 1}
+    chosen |= {"engine": "onnxruntime", "seconds": 1.0}
     return export(checkpoint, out, open_engine=Engine.open, **{**chosen, **options})
 
 
@@ -211,12 +214,20 @@ def test_the_table_shows_every_candidate_and_marks_the_kept_one(
         return capture.get().splitlines()
 
     lines = shown(replace(words_report, precision="int8"))
-    assert [line.split()[:3] for line in lines if "onnxruntime" in line] == [
-        ["onnxruntime", "fp32", lines[3].split()[2]],
-        ["→", "onnxruntime", "int8"],
-    ]
+    marked = [line.split()[:3] for line in lines if "onnxruntime" in line]
+    plain, kept = ["onnxruntime", "fp32"], ["→", "onnxruntime", "int8"]
+    assert [row[: len(want)] for row, want in zip(marked, [plain, kept] * 2, strict=True)] == [
+        plain,
+        kept,
+    ] * 2  # in the table of scores, and in that of shapes
     assert "entity F1" in lines[1]
+    assert "points below torch" in lines[1]
+    assert any("16 tokens x 1 / 8 / 32" in line for line in lines)
     assert "200 dev examples; torch itself scores 1.0000" in " ".join(lines)
+    left = LeftOut("openvino", "int8", "nncf is not installed")
+    assert "Left out: openvino int8: nncf is not installed." in shown(
+        replace(words_report, left_out=(left,))
+    )
     bare = replace(words_report, n=0, torch_score=None)
     assert "Without dev texts" in shown(bare)[-1]
 
@@ -241,7 +252,7 @@ def test_int8_leaves_the_head_as_it_is(
     import onnx
 
     _, graph = request.getfixturevalue(kind)
-    ort_int8.build(graph, tmp_path)
+    ort_int8.build(Source(tmp_path, graph), tmp_path)
     nodes = onnx.load(tmp_path / "model.onnx").graph.node
     assert sum(node.op_type == "MatMulInteger" for node in nodes) > 1
     (name,) = ort_int8.head_products(onnx.load(graph))
@@ -316,10 +327,10 @@ def test_auto_keeps_nothing_beyond_the_budget(
     words_checkpoint: Path, words_dev: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A candidate that answers nonsense at great speed."""
-    plain, rounded = module.CANDIDATES
+    plain, rounded, *_ = module.CANDIDATES
 
-    def break_it(graph: Path, folder: Path) -> None:
-        shift_biases(graph, folder / "model.onnx")
+    def break_it(source: Source, folder: Path) -> None:
+        shift_biases(source.graph, folder / "model.onnx")
 
     monkeypatch.setattr(module, "CANDIDATES", (plain, replace(rounded, build=break_it)))
     report = make(words_checkpoint, tmp_path / "out", dev=words_dev)

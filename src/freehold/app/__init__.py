@@ -89,10 +89,17 @@ class App:
         """The dev texts that a version was chosen by, if they are still what they were."""
         if given is not None:
             return self.read(given, task=version.task)
-        origin = version.lineage["data"].get("dev")  # what was pretrained only has none
+        return self._unchanged(version, "dev")
+
+    def train_of(self, version: Version) -> Dataset | None:
+        """The texts that a version learnt from, if they are still what they were."""
+        return self._unchanged(version, "train")
+
+    def _unchanged(self, version: Version, part: str) -> Dataset | None:
+        origin = version.lineage["data"].get(part)  # what was pretrained only has none
         if origin is None or not (path := self.project.root / origin["path"]).is_file():
             return None
-        # By the columns that it was chosen by: nobody need name them again.
+        # By the columns that it was made with: nobody need name them again.
         columns = origin.get("columns") or [None]
         data = self.read(path, task=version.task, text=columns[0], label=columns[-1])
         return data if data.sha256 == origin["sha256"] else None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["RUNGS", "climb", "split"]
 
 
+_MEASURING = 8.0  # seconds for each rung's engines; the bundles are timed once more together
 SHOTS = 16  # examples of a label that the few-shot rung learns from
 
 
@@ -96,7 +97,7 @@ def climb(
                 try:
                     version = _one(one, rung, model)
                     step(f"{rung}: exporting {version.name}")
-                    reports[rung], _ = export(app, version, dev=dev_data)
+                    reports[rung], _ = export(app, version, dev=dev_data, seconds=_MEASURING)
                     versions[rung] = version
                 except FreeholdError as error:
                     failed[rung] = error.sentence()
@@ -326,8 +327,8 @@ def _measured(
     """All bundles open at once and timed in turns, so that a busy moment hits all alike; and what
     they answer to dev."""
     from freehold.evaluate.ladder.rungs import RungFigures
-    from freehold.export.measure import answers, speeds
     from freehold.export.sample import Sample
+    from freehold.export.speed import answers, speeds
     from freehold.serve.engine import Engine
     from freehold.tasks.registry import task_of
 

@@ -193,12 +193,18 @@ def export(
     version: Version,
     *,
     dev: Dataset | None,
+    engine: str = "auto",
     precision: str = "auto",
+    budget: float | None = None,
+    seconds: float | None = None,
     out: Path | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> tuple[ExportReport, Path]:
-    """Make the version's bundle and register it; returns the report and the bundle's folder."""
+    """Make the version's bundle and register it; returns the report and the bundle's folder.
+    `budget` and `seconds` as `freehold.export.bundle.export` has them, its own where None."""
+    from freehold.export.bundle import BUDGET, SECONDS
     from freehold.export.bundle import export as make
+    from freehold.serve.cores import usable_cores
     from freehold.serve.engine import Engine
 
     if out is not None and out.exists():
@@ -212,9 +218,14 @@ def export(
             temperature=version.temperature,
             settings=version.settings,
             dev=dev,
+            train=app.train_of(version),
             open_engine=Engine.open,
+            engine=engine,
             precision=precision,
+            budget=BUDGET if budget is None else budget,
             threads=app.project.serve.threads or None,
+            cores=usable_cores(),
+            seconds=SECONDS if seconds is None else seconds,
             on_step=on_step,
         )
         app.registry.add_bundle(

@@ -13,18 +13,45 @@ from freehold.cli.common import Output, project_of, verb
 @click.argument("model", required=False)
 @click.option("--data", "file", type=click.Path(path_type=Path), help="Dev texts to check it on.")
 @click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "int8"]),
+    "--engine",
+    type=click.Choice(["auto", "onnxruntime", "openvino", "torch"]),
     default="auto",
     show_default=True,
-    help="auto: the fastest that keeps the dev score.",
+    help="auto: the fastest that keeps the dev score; a named one is kept.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="auto: the fastest that keeps the dev score; a named one is kept.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, max=100),
+    default=0.3,
+    show_default=True,
+    help="Points of the dev score that may be lost for speed.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    help="About how long is measured.  [default: 30]",
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Also copy it here.")
 @verb
 def command(
-    output: Output, model: str | None, file: Path | None, precision: str, out: Path | None
+    output: Output,
+    model: str | None,
+    file: Path | None,
+    engine: str,
+    precision: str,
+    budget: float,
+    seconds: float | None,
+    out: Path | None,
 ) -> None:
-    """Export MODEL (its newest version) to ONNX, measure it here, and register the bundle."""
+    """Export MODEL (its newest version), measure it here in every engine that is installed, and
+    register the bundle."""
     from freehold.app import open_app
     from freehold.app.learn import export
     from freehold.cli.progress import steps
@@ -38,7 +65,15 @@ def command(
             output.remark("No dev file: agreement and score are not measured.")
         with steps(output.err) as step:
             report, bundle = export(
-                app, version, dev=dev, precision=precision, out=out, on_step=step
+                app,
+                version,
+                dev=dev,
+                engine=engine,
+                precision=precision,
+                budget=budget / 100,
+                seconds=seconds,
+                out=out,
+                on_step=step,
             )
     output.document({"model": version.name, **report.document(), "bundle": str(bundle)})
     output.show(render(report))

@@ -84,8 +84,9 @@ def _dev(report: ExportReport) -> dict[str, Any] | None:
 
 def _measured(report: ExportReport) -> dict[str, Any]:
     whole = report.document()
-    names = ("p50_ms", "short_tokens", "inputs_per_second", "batch", "threads", "budget")
-    return {**{name: whole[name] for name in names}, "candidates": whole["candidates"]}
+    names = ("p50_ms", "short_tokens", "inputs_per_second", "batch", "threads", "budget", "tuned")
+    tables = ("candidates", "left_out")
+    return {name: whole[name] for name in (*names, *tables)}
 
 
 def _pad_id(checkpoint: Path) -> int:

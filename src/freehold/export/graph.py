@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from freehold.train.checkpoint import LoadedModel
 
-__all__ = ["INPUTS", "OPSET", "check_graph", "inputs_of", "need_libraries", "write_graph"]
+__all__ = [
+    "INPUTS",
+    "OPSET",
+    "GraphError",
+    "check_graph",
+    "inputs_of",
+    "need_libraries",
+    "write_graph",
+]
 
 INPUTS = ("input_ids", "attention_mask")
 ALL_INPUTS = (*INPUTS, "token_type_ids")
@@ -32,6 +40,10 @@ _LARGEST = 2_000_000_000  # bytes; a protobuf message, and so an ONNX file, ends
 # Single precision through a dozen layers, summed in another order; measured: 1e-7 to 2e-6.
 _TOLERANCE = 2e-4
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxscript")
+
+
+class GraphError(FreeholdError):
+    """The encoder cannot be written as ONNX."""
 
 
 def need_libraries() -> None:
@@ -47,14 +59,14 @@ def write_graph(model: LoadedModel, path: Path) -> None:
     The graph takes int64 `input_ids` and `attention_mask` (batch, tokens), of text pairs
     `token_type_ids` too where the tokenizer numbers its segments (of words their shapes, where the
     model was trained with them), and gives float32 `logits`. The
-    same weights give the same bytes. Raises FreeholdError when the encoder cannot be written as
+    same weights give the same bytes. Raises GraphError when the encoder cannot be written as
     ONNX or the graph does not compute what the module does.
     """
     size = sum(weight.numel() * 4 for weight in model.module.state_dict().values())
     if size > _LARGEST:
-        raise FreeholdError(
+        raise GraphError(
             f"The model has {size / 1e9:.1f} GB of weights; one ONNX file holds 2.",
-            hint="Train from a smaller encoder.",
+            hint="Train from a smaller encoder, or export with --engine torch.",
         )
     graph = _stripped(_exported(model.module, inputs_of(model)))
     path.write_bytes(graph.SerializeToString(deterministic=True))
@@ -94,8 +106,9 @@ def _exported(module: torch.nn.Module, inputs: Sequence[str]) -> onnx.ModelProto
             )
     except (torch.onnx.OnnxExporterError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FreeholdError(
-            f"This encoder cannot be written as ONNX: {reason}", hint="Train from another encoder."
+        raise GraphError(
+            f"This encoder cannot be written as ONNX: {reason}",
+            hint="Train from another encoder, or export with --engine torch.",
         ) from error
     assert program is not None
     return program.model_proto
@@ -123,7 +136,7 @@ def _stripped(graph: onnx.ModelProto) -> onnx.ModelProto:
 def check_graph(model: LoadedModel, path: Path) -> None:
     """Hold the graph against the module: padded batches too, lengths from 1 to the longest.
 
-    Raises FreeholdError where they differ by more than rounding.
+    Raises GraphError where they differ by more than rounding.
     """
     import onnxruntime
     import torch
@@ -142,10 +155,10 @@ def check_graph(model: LoadedModel, path: Path) -> None:
         seen = feeds["attention_mask"].astype(bool) if found.ndim == 3 else slice(None)
         difference = float(np.abs(found - expected)[seen].max())
         if not difference <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
-            raise FreeholdError(
+            raise GraphError(
                 f"The exported graph and torch differ by {difference:.2g} at batch {batch}, length "
                 f"{length}; this encoder is not translated rightly.",
-                hint="Train from another encoder.",
+                hint="Train from another encoder, or export with --engine torch.",
             )
 
 

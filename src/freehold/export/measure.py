@@ -1,45 +1,43 @@
-"""How fast and how right each candidate is, through the very engine that will serve it."""
+"""How right and how fast each candidate is, through the very engine that will serve it."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.clock import Clock, SystemClock
 from freehold.export.candidates import Candidate
-from freehold.export.report import CandidateReport, ExportReport
+from freehold.export.report import CandidateReport, Cell, ExportReport, LeftOut
 from freehold.export.sample import Runner, Sample
+from freehold.export.speed import BATCH, Speed, answers, best_tuning, shapes, speeds
+from freehold.tasks.base import Measured as Figures
 from freehold.tasks.base import Task
 from freehold.tasks.registry import task_of
 
-__all__ = [
-    "Built",
-    "Measured",
-    "OpenEngine",
-    "Speed",
-    "answers",
-    "choose",
-    "measure",
-    "speeds",
-]
+if TYPE_CHECKING:
+    from freehold.train.checkpoint import Meta
 
-BATCH = 32
-_SHORT = 16  # tokens of the single texts, as near as the sample has them
-_SINGLES = 20  # of them, asked in turn
-_TIMED = 256  # texts that throughput is measured on
-_ROUNDS = 5
-_SECONDS = 20.0  # after which no further round is begun
+__all__ = ["Built", "Measured", "OpenEngine", "choose", "measure"]
+
 _ROUNDING = 1e-9  # a score exactly at the budget is within it
+_TUNED = 64  # texts that ways to use the machine are compared on
+# Shares of the time for measuring: for tuning, for speeds, for the table of shapes.
+_SHARES = (0.25, 0.5, 0.25)
 
 
 class OpenEngine(Protocol):
-    def __call__(self, bundle: Path, /, *, threads: int | None = None) -> Runner:
+    def __call__(
+        self,
+        bundle: Path,
+        /,
+        *,
+        threads: int | None = None,
+        tuned: Mapping[str, int] | None = None,
+    ) -> Runner:
         """Open a bundle's folder. Export comes before serve, so its caller hands it this."""
         ...
 
@@ -50,15 +48,6 @@ class Built:
 
     candidate: Candidate
     folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """`p50_ms` of single texts of about `short_tokens` tokens; inputs a second in batches."""
-
-    p50_ms: float
-    inputs_per_second: float
-    short_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +62,16 @@ class Measured:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """A candidate's dev score, its agreement with torch, how far it lies behind, with interval."""
+
+    value: float
+    agreement: float
+    behind: float
+    interval: tuple[float, float]
+
+
 def measure(
     built: Sequence[Built],
     sample: Sample,
@@ -81,45 +80,55 @@ def measure(
     *,
     budget: float,
     threads: int | None,
+    cores: int,
+    seconds: float,
     settings: Mapping[str, Any],
     step: Callable[[str], None],
 ) -> Measured:
-    """Score every candidate and torch on the sample, and time the candidates."""
+    """Score every candidate and torch on the sample, then tune and time the candidates for about
+    `seconds`: each at least once, whatever that takes."""
     from freehold.train.checkpoint import read_meta
-    from freehold.train.predict import logits
 
     meta = read_meta(checkpoint)
     task = task_of(meta.task)
-    runners = [open_engine(item.folder, threads=threads) for item in built]
     torch_score: float | None = None
-    scored: list[tuple[float, float] | None] = [None] * len(built)
+    scored: list[_Score | None] = [None] * len(built)
     if sample.scored:
-        examples = sample.examples
-        step(f"scoring {len(examples):,} dev examples with torch")
-        expected = logits(checkpoint, examples)
-        torch_score = _score(task, examples, expected, meta.labels, settings)
-        for place, runner in enumerate(runners):
-            step(f"scoring them with {built[place].candidate.name}")
-            found = answers(runner, sample)
-            scored[place] = (
-                _score(task, examples, found, meta.labels, settings),
-                task.agreement(found, expected, meta.labels, settings),
-            )
-    step("timing " + " and ".join(item.candidate.name for item in built))
-    timed = speeds(runners, sample)
-    lowest = None if torch_score is None else torch_score - budget - _ROUNDING
-    return Measured(
-        built,
-        tuple(map(_report, built, timed, scored, [lowest] * len(built))),
-        timed[0].short_tokens,
-        task.score_name,
-        torch_score,
-        len(sample.examples) if sample.scored else 0,
-    )
+        torch_score, scored = _scored(
+            built, sample, checkpoint, meta, open_engine, threads, settings, step
+        )
+    tuned, runners = [], []
+    for item in built:
+        ways = item.candidate.tunings(threads or cores)
+        if threads:
+            ways = [way for way in ways if way["threads"] == threads]
+        if len(ways) > 1:
+            step(f"tuning {item.candidate.name}")
+
+        def open_tuned(way: Mapping[str, int], folder: Path = item.folder) -> Runner:
+            return open_engine(folder, threads=threads, tuned=way)
+
+        some = sample.drawn(_TUNED, seed=0)
+        tuned.append(best_tuning(ways, open_tuned, some, seconds=_SHARES[0] * seconds / len(built)))
+        runners.append(open_tuned(tuned[-1]))
+    step("timing " + ", ".join(item.candidate.name for item in built))
+    timed = speeds(runners, sample, seconds=_SHARES[1] * seconds)
+    tables = shapes(runners, sample, longest=meta.max_length, seconds=_SHARES[2] * seconds)
+    reports = [
+        _report(item, way, speed, cells, score, budget)
+        for item, way, speed, cells, score in zip(built, tuned, timed, tables, scored, strict=True)
+    ]
+    n = len(sample.examples) if sample.scored else 0
+    return Measured(built, tuple(reports), timed[0].short_tokens, task.score_name, torch_score, n)
 
 
 def choose(
-    measured: Measured, out: Path, *, budget: float, threads: int | None
+    measured: Measured,
+    out: Path,
+    *,
+    budget: float,
+    threads: int | None,
+    left_out: Sequence[LeftOut] = (),
 ) -> tuple[Built, ExportReport]:
     """The candidate with the most inputs a second of those within the budget; where none is, the
     one with the best score."""
@@ -143,88 +152,77 @@ def choose(
         torch_score=measured.torch_score,
         budget=budget,
         threads=threads,
+        tuned=best.tuned or {},
         short_tokens=measured.short_tokens,
         batch=BATCH,
         candidates=reports,
+        left_out=tuple(left_out),
     )
 
 
-def speeds(runners: Sequence[Runner], sample: Sample, *, clock: Clock | None = None) -> list[Speed]:
-    """One Speed a runner. They take turns, so that a busy moment of the machine hits all alike."""
-    clock = clock or SystemClock()
-    timed = sample.drawn(_TIMED, seed=0)
-    singles, tokens = _short_ones(runners[0], timed)
-    waits: list[list[float]] = [[] for _ in runners]
-    paces: list[list[float]] = [[] for _ in runners]
-    start = clock.monotonic()
-    for turn in range(_ROUNDS + 1):
-        for runner, wait, pace in zip(runners, waits, paces, strict=True):
-            some = [_seconds(runner, single, clock) for single in singles]
-            seconds = _seconds(runner, timed, clock)
-            if turn:  # the first warms up
-                wait.extend(some)
-                pace.append(len(timed.examples) / max(seconds, 1e-9))
-        if turn and clock.monotonic() - start > _SECONDS:
-            break
-    return [
-        Speed(statistics.median(wait) * 1000, statistics.median(pace), tokens)
-        for wait, pace in zip(waits, paces, strict=True)
-    ]
+def _scored(
+    built: Sequence[Built],
+    sample: Sample,
+    checkpoint: Path,
+    meta: Meta,
+    open_engine: OpenEngine,
+    threads: int | None,
+    settings: Mapping[str, Any],
+    step: Callable[[str], None],
+) -> tuple[float, list[_Score | None]]:
+    """torch's dev score, and each candidate's against it."""
+    from freehold.train.predict import logits
+
+    task = task_of(meta.task)
+    step(f"scoring {len(sample.examples):,} dev examples with torch")
+    expected = logits(checkpoint, sample.examples)
+    base = task.measure(sample.examples, expected, meta.labels, settings)
+    scores: list[_Score | None] = []
+    for item in built:
+        step(f"scoring them with {item.candidate.name}")
+        found = answers(open_engine(item.folder, threads=threads), sample)
+        scores.append(_score(task, sample, found, expected, base, meta.labels, settings))
+    return base.all()[task.score_name], scores
+
+
+def _score(
+    task: Task,
+    sample: Sample,
+    found: Sequence[NDArray[np.float32]],
+    expected: Sequence[NDArray[np.float32]],
+    base: Figures,
+    labels: Sequence[str],
+    settings: Mapping[str, Any],
+) -> _Score:
+    """By the task's own figure (accuracy of texts, entity F1 of tagged words …), as `freehold
+    evaluate` has it."""
+    from freehold.evaluate.ladder.paired import behind
+
+    mine = task.measure(sample.examples, found, labels, settings)
+    difference, interval = behind(mine, base, task.score_name)
+    agreement = task.agreement(found, expected, labels, settings)
+    return _Score(mine.all()[task.score_name], agreement, difference, interval)
 
 
 def _report(
-    built: Built, speed: Speed, scored: tuple[float, float] | None, lowest: float | None
+    built: Built,
+    tuned: Mapping[str, int],
+    speed: Speed,
+    cells: tuple[Cell, ...],
+    score: _Score | None,
+    budget: float,
 ) -> CandidateReport:
-    score, agreement = scored or (None, None)
     return CandidateReport(
         engine=built.candidate.engine,
         precision=built.candidate.precision,
         size_mb=sum(path.stat().st_size for path in built.folder.iterdir()) / 1e6,
         p50_ms=speed.p50_ms,
         inputs_per_second=speed.inputs_per_second,
-        agreement=agreement,
-        dev_score=score,
-        accepted=score is None or lowest is None or score >= lowest,
+        agreement=score.agreement if score else None,
+        dev_score=score.value if score else None,
+        accepted=score is None or score.behind <= budget + _ROUNDING,
+        behind=score.behind if score else None,
+        behind_interval=score.interval if score else None,
+        tuned=dict(tuned),
+        shapes=cells,
     )
-
-
-def answers(runner: Runner, sample: Sample) -> list[NDArray[np.float32]]:
-    """Logits of every example, in order, computed in batches of like length."""
-    encoded = sample.encode(runner)
-    found: dict[int, NDArray[np.float32]] = {}
-    for batch in _by_length(encoded):
-        found.update(zip(batch, runner.run([encoded[number] for number in batch]), strict=True))
-    return [found[number] for number in range(len(encoded))]
-
-
-def _seconds(runner: Runner, sample: Sample, clock: Clock) -> float:
-    start = clock.monotonic()
-    answers(runner, sample)
-    return clock.monotonic() - start
-
-
-def _by_length(encoded: Sequence[Any]) -> list[list[int]]:
-    order = sorted(range(len(encoded)), key=lambda number: int(encoded[number].length))
-    return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
-
-
-def _short_ones(runner: Runner, sample: Sample) -> tuple[list[Sample], int]:
-    """The texts nearest 16 tokens, each a sample of its own, and their median length."""
-    lengths = [int(encoded.length) for encoded in sample.encode(runner)]
-    nearest = sorted(range(len(lengths)), key=lambda number: abs(lengths[number] - _SHORT))
-    chosen = nearest[:_SINGLES]
-    return [sample.only([number]) for number in chosen], round(
-        statistics.median(lengths[number] for number in chosen)
-    )
-
-
-def _score(
-    task: Task,
-    examples: Sequence[Any],
-    logits: Sequence[NDArray[np.float32]],
-    labels: Sequence[str],
-    settings: Mapping[str, Any],
-) -> float:
-    """The task's own figure (accuracy of texts, entity F1 of tagged words …), as `freehold
-    evaluate` has it."""
-    return task.measure(examples, logits, labels, settings).all()[task.score_name]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["build"]
+from freehold.export.source import Source
+
+__all__ = ["build", "tunings"]
 
 
-def build(graph: Path, folder: Path) -> None:
+def build(source: Source, folder: Path) -> None:
     """Write model.onnx, a copy of the graph, into `folder`."""
-    shutil.copyfile(graph, folder / "model.onnx")
+    shutil.copyfile(source.graph, folder / "model.onnx")
+
+
+def tunings(cores: int) -> Sequence[Mapping[str, int]]:
+    """All cores, or one: a small model may lose more by waiting for threads than it wins."""
+    return [{"threads": threads} for threads in dict.fromkeys((cores, 1))]

@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freehold.export.source import Source
+
 if TYPE_CHECKING:
     import onnx
 
@@ -31,12 +33,12 @@ __all__ = ["build", "head_products", "saturates"]
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def build(graph: Path, folder: Path) -> None:
+def build(source: Source, folder: Path) -> None:
     """Write model.onnx, the graph with quantised matrix products, into `folder`."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    loaded = onnx.load(graph)
+    loaded = onnx.load(source.graph)
     with _quiet():
         quantize_dynamic(
             loaded,

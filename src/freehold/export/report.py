@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CandidateReport", "ExportReport"]
+__all__ = ["CandidateReport", "Cell", "ExportReport", "LeftOut"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Inputs a second in batches of `batch` texts of `tokens` tokens, tokenising left out."""
+
+    tokens: int
+    batch: int
+    inputs_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A candidate that was not measured, and why, in a few words."""
+
+    engine: str
+    precision: str
+    reason: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine} {self.precision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +38,11 @@ class CandidateReport:
 
     `p50_ms`: half of single short texts took no longer, tokenising included. `inputs_per_second`:
     texts in batches of like length, tokenising included. `agreement`: share of decisions (texts, or
-    words) that are torch's own. `dev_score` and `agreement` are None without dev texts. `accepted`
-    says whether the dev score was within the budget.
+    words) that are torch's own. `behind`: torch's dev score less this one's (negative: it is
+    better), `behind_interval` its 95 % interval by a paired bootstrap. Those and `dev_score` are
+    None without dev texts. `accepted` says whether `behind` was within the budget. `tuned`: how it
+    used the machine (threads, streams, step of lengths), found by measurement. `shapes`: its speed
+    by length and batch size.
     """
 
     engine: str
@@ -27,6 +53,10 @@ class CandidateReport:
     agreement: float | None
     dev_score: float | None
     accepted: bool
+    behind: float | None = None
+    behind_interval: tuple[float, float] | None = None
+    tuned: Mapping[str, int] | None = None
+    shapes: tuple[Cell, ...] = ()
 
     @property
     def name(self) -> str:
@@ -55,9 +85,11 @@ class ExportReport:
     torch_score: float | None
     budget: float
     threads: int | None  # None: the cores that the engine may use
+    tuned: Mapping[str, int]  # how the one that was kept uses the machine
     short_tokens: int  # the median length of the single texts behind p50_ms
     batch: int  # texts a batch behind inputs_per_second
     candidates: tuple[CandidateReport, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Plain values under the fields' names."""

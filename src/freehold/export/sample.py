@@ -41,6 +41,10 @@ class Runner(Protocol):
         """Logits of each: (labels,), (words, labels) …"""
         ...
 
+    def rows(self, windows: Sequence[Any]) -> Sequence[NDArray[np.float32]]:
+        """Logits of windows of inputs, in one model call."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

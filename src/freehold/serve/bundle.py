@@ -30,11 +30,11 @@ class Meta:
     max_length: int  # tokens, special ones included
     inputs: tuple[str, ...]  # of the graph: input_ids, attention_mask, perhaps token_type_ids
     pad_id: int
-    engine: str  # what runs the model file: onnxruntime
-    precision: str  # fp32, int8
+    engine: str  # what runs the model file: onnxruntime, openvino, torch
+    precision: str  # fp32, bf16, int8
     files: Mapping[str, str]  # name -> sha256
     settings: Mapping[str, Any]  # what the task tuned on dev: thresholds …
-    measured: Mapping[str, Any]  # latency and throughput where it was exported
+    measured: Mapping[str, Any]  # where it was exported: speed, and "tuned", how it ran best
     dev: Mapping[str, Any] | None  # the score on dev texts, None where there were none
     casing: bool = False  # the model is given the shapes of words as token_type_ids
     lines: bool = False  # the model is shown where a line ends

@@ -1,10 +1,10 @@
-"""A bundle that answers: onnxruntime, tokenizers and numpy, no torch."""
+"""A bundle that answers: its engine, tokenizers and numpy, no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from tokenizers import Tokenizer
 from freehold.errors import InputError, IntegrityError
 from freehold.serve.bundle import Meta, read
 from freehold.serve.cores import usable_cores
+from freehold.serve.engines import Arithmetic, open_arithmetic
+from freehold.serve.tuning import Tuning
 from freehold.tasks.base import Answer, Task
 from freehold.tasks.registry import task_of
 from freehold.tasks.tokenise import Encoded, Tokeniser, Window
@@ -21,12 +23,6 @@ __all__ = ["Encoded", "Engine", "Meta"]
 
 TOKENIZER = "tokenizer.json"
 MOST_ROWS = 64  # windows of long inputs that go into one model call
-
-
-class Arithmetic(Protocol):
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Logits of one batch: (batch, labels) or (batch, tokens, labels)."""
-        ...
 
 
 class Engine:
@@ -42,13 +38,21 @@ class Engine:
         self._types = "token_type_ids" in meta.inputs
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int | None = None) -> Engine:
+    def open(
+        cls,
+        bundle: Path,
+        *,
+        threads: int | None = None,
+        tuned: Mapping[str, int] | None = None,
+    ) -> Engine:
         """Open the bundle folder after checking every file's sha256, and run it once.
 
-        `threads` for one model call; None: the physical cores this process may use.
+        It runs as was measured best when it was exported, or as `tuned` says (threads, streams,
+        step: see Tuning); `threads` win over both. None and nothing measured: the physical cores
+        this process may use.
         Raises NotFoundError where there is no bundle; IntegrityError where a file is missing or not
         the recorded one, the format, task or engine is unknown, or the model does not fit its
-        labels.
+        labels; MissingDependencyError where its engine is not installed.
         """
         meta = read(bundle)
         try:
@@ -66,7 +70,9 @@ class Engine:
             casing=meta.casing,
             lines=meta.lines,
         )
-        engine = cls(meta, tokeniser, _arithmetic(meta, bundle, threads or usable_cores()))
+        recorded = meta.measured.get("tuned", {}) if tuned is None else tuned
+        tuning = Tuning.of(recorded, usable_cores(), threads)
+        engine = cls(meta, tokeniser, open_arithmetic(bundle, meta, tuning))
         engine._try(bundle)
         return engine
 
@@ -83,13 +89,13 @@ class Engine:
         if not batch:
             return []
         if all(len(encoded.windows) == 1 for encoded in batch):
-            rows = self._logits([encoded.windows[0] for encoded in batch])
+            rows = self.rows([encoded.windows[0] for encoded in batch])
         else:
             windows = [window for encoded in batch for window in encoded.windows]
             rows = [
                 row
                 for start in range(0, len(windows), MOST_ROWS)
-                for row in self._logits(windows[start : start + MOST_ROWS])
+                for row in self.rows(windows[start : start + MOST_ROWS])
             ]
         return self._joined(batch, rows)
 
@@ -107,8 +113,8 @@ class Engine:
             start = end
         return found
 
-    def _logits(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
-        """A row a window, without what was padded."""
+    def rows(self, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
+        """The logits of each window by one model call, without what was padded."""
         found = self._arithmetic.run(self._feeds(windows))
         if found.ndim == 2:
             return list(found)
@@ -162,14 +168,3 @@ def _tokenizer(path: Path) -> Tokenizer:
             f"{path} is not a tokenizer file.", hint="Export the model again."
         ) from error
     return found
-
-
-def _arithmetic(meta: Meta, bundle: Path, threads: int) -> Arithmetic:
-    if meta.engine == "onnxruntime":
-        from freehold.serve.ort import OnnxRuntime
-
-        return OnnxRuntime(bundle, threads=threads)
-    raise IntegrityError(
-        f"The bundle in {bundle} asks for the engine {meta.engine}, which this Freehold has not.",
-        hint="Export the model again with this Freehold, or install the one that made it.",
-    )

@@ -150,7 +150,9 @@ def test_ctrl_c_keeps_what_was_learnt_and_goes_on(
 def test_an_embedding_is_exported_and_promoted_as_it_is(project: Path) -> None:
     words = ("--corpus", str(project / "pairs.csv"), "--base", str(project / "tiny"))
     pretrain(project, *words, "--objective", "pairs", "--name", "vectors")
-    bundle = run(project, "export", "vectors@1", "--precision", "fp32")["bundle"]
+    bundle = run(project, "export", "vectors@1", "--engine", "onnxruntime", "--precision", "fp32")[
+        "bundle"
+    ]
     assert (Path(bundle) / "model.onnx").exists()
     assert run(project, "promote", "vectors@1")["stage"] == "live"
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from freehold.evaluate.intervals import LEVEL, RESAMPLES, Interval
 from freehold.tasks.base import Measured
 
-__all__ = ["Paired", "compare"]
+__all__ = ["Paired", "behind", "compare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +66,21 @@ def _middle(values: NDArray[np.float64], level: float) -> Interval:
     tail = 100 * (1 - level) / 2
     low, high = np.nanpercentile(values, (tail, 100 - tail))
     return float(low), float(high)
+
+
+def behind(
+    one: Measured,
+    base: Measured,
+    metric: str,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> tuple[float, Interval]:
+    """How far `one` lies below `base` on the same examples (negative: above), with its interval."""
+    chance = np.random.default_rng([seed, 3])
+    drawn = np.empty(resamples)
+    for place in range(resamples):
+        chosen = chance.integers(0, base.n, base.n)
+        drawn[place] = base.metrics(chosen)[metric] - one.metrics(chosen)[metric]
+    return base.all()[metric] - one.all()[metric], _middle(drawn, level)
