@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import tiny_bundle
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from serving import (
@@ -40,9 +41,9 @@ def served(sqlite: Database) -> Iterator[tuple[ServerThread, str]]:
 
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Engine]:
-    """An engine of every task, but for the model."""
-    folder = tmp_path_factory.mktemp("tasks") / "tiny"
-    return {kind: tiny_engine(kind, folder) for kind in kinds()}
+    """A real bundle of every task, if a tiny one."""
+    folder = tmp_path_factory.mktemp("tasks")
+    return {kind: Engine.open(tiny_bundle(kind, folder / kind), threads=1) for kind in kinds()}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,29 @@ def test_token_classification(served: tuple[ServerThread, str]) -> None:
     assert [word.entity for word in words] == ["B-LOC", "I-LOC"]
     assert client.token_classification("in Rome", ignore_labels=["LOC"]) == []
     assert client.token_classification("nothing") == []
+
+
+def test_labels_and_entities_of_real_bundles(tasks: dict[str, Engine], url: str) -> None:
+    client = InferenceClient(model=f"{url}/models/text-classification", token="fh_x")
+    (expected,) = answers(tasks["text-classification"], ["a b c"])
+    found = client.text_classification("a b c")
+    assert [(one.label, one.score) for one in found] == close(expected.scores)
+    assert client.text_classification("a b c", top_k=2) == found[:2]
+    client = InferenceClient(model=f"{url}/models/token-classification", token="fh_x")
+    text = "e f g h i j k"
+    (words,) = answers(tasks["token-classification"], [text])
+    assert words.entities
+    entities = [(one.type, one.word, one.start, one.end) for one in words.entities]
+    for strategy in (None, "simple", "first", "average", "max"):
+        grouped = client.token_classification(text, aggregation_strategy=strategy)  # type: ignore[arg-type]
+        assert [(e.entity_group, e.word, e.start, e.end) for e in grouped] == entities
+    tagged = client.token_classification(text, aggregation_strategy="none")
+    inside = [word for word in words.words if word.tag != "O"]
+    assert [(one.entity, one.start, one.end) for one in tagged] == [
+        (word.tag, word.start, word.end) for word in inside
+    ]
+    with pytest.raises(HfHubHTTPError, match="windows that overlap"):
+        client.token_classification(text, stride=2)
 
 
 def test_multi_label_classification(tasks: dict[str, Engine], url: str) -> None:

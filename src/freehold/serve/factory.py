@@ -95,6 +95,16 @@ class Service:
         caller.require(engine.meta.model, engine.meta.version)
         return engine
 
+    def listed(self, caller: Caller) -> list[tuple[str, ModelEngine]]:
+        """The models that a caller may ask, by the names that are shown, in order."""
+        named = sorted(self.named.items())
+        return [(name, e) for name, e in named if caller.may(e.meta.model, e.meta.version)]
+
+    def versions(self, caller: Caller) -> list[tuple[str, int]]:
+        """Model and version of all that a caller may ask, in order."""
+        found = {(engine.meta.model, engine.meta.version) for engine in self.models.values()}
+        return sorted(one for one in found if caller.may(*one))
+
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         self.pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="freehold-ask")
@@ -226,9 +236,7 @@ def _add_routes(app: FastAPI, service: Service, docs: str) -> None:
     @app.get("/models")
     async def models(request: Request) -> Response:
         caller = await service.caller(request.headers.get("authorization"))
-        named = sorted(service.named.items())
-        may = [(name, e) for name, e in named if caller.may(e.meta.model, e.meta.version)]
-        return _json({"models": [_model(name, engine) for name, engine in may]})
+        return _json({"models": [_model(name, e) for name, e in service.listed(caller)]})
 
     @app.get("/health")
     async def health() -> Response:

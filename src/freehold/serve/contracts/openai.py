@@ -32,6 +32,7 @@ _HINT = 'Send {"model": "NAME", "input": "a text"} or a list of texts as input.'
 # What the API says for a status: its type and its code.
 _KINDS: dict[int, tuple[str, str | None]] = {
     401: ("invalid_request_error", "invalid_api_key"),
+    402: ("insufficient_quota", "insufficient_quota"),
     403: ("invalid_request_error", "permission_denied"),
     429: ("rate_limit_error", "rate_limit_exceeded"),
 }
@@ -114,9 +115,9 @@ class OpenAI(Contract):
             return {"id": name, "object": "model", "created": loaded, "owned_by": "freehold"}
 
         async def models(request: HttpRequest) -> Response:
-            await service.caller(request.headers.get("authorization"))
+            caller = await service.caller(request.headers.get("authorization"))
             return _json(
-                {"object": "list", "data": [model(name) for name in sorted(service.named)]}
+                {"object": "list", "data": [model(name) for name, _ in service.listed(caller)]}
             )
 
         async def one(request: HttpRequest) -> Response:

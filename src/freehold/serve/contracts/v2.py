@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +19,7 @@ from freehold.serve.contracts import v2_described
 from freehold.serve.contracts.base import Contract, Find, Request, check_count, posts
 from freehold.serve.contracts.v2_body import decode, header_length
 from freehold.serve.inflate import accepted
-from freehold.serve.ports import ModelEngine
+from freehold.serve.ports import Caller, ModelEngine, ModelMeta
 from freehold.serve.reply import Headers, Reply
 from freehold.tasks.registry import task_of
 
@@ -71,10 +71,13 @@ class OpenInference(Contract):
         return v2_described.described(settings, models)
 
     def routes(self, app: FastAPI, service: Service) -> None:
+        async def who(request: HttpRequest) -> Caller:
+            return await service.caller(request.headers.get("authorization"))
+
         async def engine(request: HttpRequest) -> ModelEngine:
-            caller = await service.caller(request.headers.get("authorization"))
             given = request.path_params
-            return service.find(_full(given["name"], given.get("version")), caller)
+            name = _full(given["name"], given.get("version"))
+            return service.find(name, await who(request))
 
         async def server(request: HttpRequest) -> Response:
             return _json({"name": "freehold", "version": __version__, "extensions": EXTENSIONS})
@@ -87,7 +90,8 @@ class OpenInference(Contract):
             return _json({"ready": True})
 
         async def metadata(request: HttpRequest) -> Response:
-            return _json(_metadata(await engine(request), service))
+            found, caller = await engine(request), await who(request)
+            return _json(_metadata(found.meta, service.versions(caller)))
 
         async def model_ready(request: HttpRequest) -> Response:
             found = await engine(request)
@@ -98,8 +102,7 @@ class OpenInference(Contract):
             return _json(_config(await engine(request)))
 
         async def index(request: HttpRequest) -> Response:
-            await service.caller(request.headers.get("authorization"))
-            return _json(_index(service))
+            return _json(_index(service.versions(await who(request))))
 
         app.add_route("/v2", server, methods=["GET"])
         app.add_route("/v2/health/live", live, methods=["GET"])
@@ -117,17 +120,11 @@ def _full(name: str, version: str | None) -> str:
     return name if version is None else f"{name}@{version}"
 
 
-def _versions(service: Service, model: str) -> list[int]:
-    metas = [engine.meta for engine in service.models.values()]
-    return sorted({meta.version for meta in metas if meta.model == model})
-
-
-def _metadata(engine: ModelEngine, service: Service) -> dict[str, Any]:
-    meta = engine.meta
+def _metadata(meta: ModelMeta, loaded: Sequence[tuple[str, int]]) -> dict[str, Any]:
     task = task_of(meta.task)
     return {
         "name": meta.model,
-        "versions": [str(version) for version in _versions(service, meta.model)],
+        "versions": [str(version) for model, version in loaded if model == meta.model],
         "platform": "freehold",
         "inputs": [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in task.columns],
         "outputs": [
@@ -164,11 +161,10 @@ def _config(engine: ModelEngine) -> dict[str, Any]:
     }
 
 
-def _index(service: Service) -> list[dict[str, str]]:
-    metas = {(e.meta.model, e.meta.version) for e in service.models.values()}
+def _index(loaded: Sequence[tuple[str, int]]) -> list[dict[str, str]]:
     return [
         {"name": model, "version": str(version), "state": "READY", "reason": ""}
-        for model, version in sorted(metas)
+        for model, version in loaded
     ]
 
 
