@@ -132,6 +132,9 @@ class Serve:
     queue_bytes: int = setting(
         67_108_864, "Most bytes of bodies that wait; beyond that a request gets a 429."
     )
+    cache_mb: int = setting(
+        0, "Megabytes of answers that are kept for when the same text is asked again; 0: none."
+    )
     timeout_ms: int = setting(
         0, "Time in which a request has to begin that sends no X-Timeout-Ms; 0: no limit."
     )
@@ -203,6 +206,11 @@ class PlanTerms:
     )
     tokens_per_minute: int = setting(
         0, "Most tokens of a customer in a minute, as a bucket that refills evenly; 0: any."
+    )
+    cached: Decimal = setting(
+        Decimal("1"),
+        "Price of a unit that the answer cache gave, as a share of `price` (or the first tier's), "
+        "beside the included units; 1: counted like any other, 0: free.",
     )
     quota: int = setting(0, "Most units of a customer in a calendar month (UTC); 0: any.")
 

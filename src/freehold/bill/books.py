@@ -28,6 +28,8 @@ class Work:
     inputs: int = 0
     tokens: int = 0
     compute_us: int = 0
+    cached_inputs: int = 0
+    cached_tokens: int = 0
 
 
 @dataclass(slots=True)
@@ -86,11 +88,18 @@ def _work(connection: Connection, table: sa.Table, requests: Any) -> dict[str, W
             sa.func.sum(columns.inputs).label("inputs"),
             sa.func.sum(columns.tokens).label("tokens"),
             sa.func.sum(columns.compute_us).label("compute_us"),
+            sa.func.sum(columns.cached_inputs).label("cached_inputs"),
+            sa.func.sum(columns.cached_tokens).label("cached_tokens"),
         ).group_by(columns.model, columns.version)
     )
     return {
         f"{row.model}@{row.version}": Work(
-            int(row.requests), int(row.inputs), int(row.tokens), int(row.compute_us)
+            int(row.requests),
+            int(row.inputs),
+            int(row.tokens),
+            int(row.compute_us),
+            int(row.cached_inputs),
+            int(row.cached_tokens),
         )
         for row in rows
     }

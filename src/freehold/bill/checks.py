@@ -85,7 +85,7 @@ def check_rated(books: Books) -> Iterator[Discrepancy]:
     for key, metered in sorted(books.metered.items()):
         found = rated.get(key, Usage())
         yield from _compare(
-            "metered against rated", _where(books, key), metered.document(), found.document()
+            "metered against rated", _where(books, key), asdict(metered), asdict(found)
         )
 
 
@@ -93,11 +93,11 @@ def check_invoiced(books: Books, documents: Documents) -> Iterator[Discrepancy]:
     """More invoiced than rated is wrong at any time, less once there is a final invoice."""
     rated, units, final = _rated(books), _units(books), _final(books)
     for key in sorted(rated.keys() | units.keys()):
-        due = rated.get(key, Usage()).document()
+        due = asdict(rated.get(key, Usage()))
         billed = {"inputs": units.get(key, 0)}
         if key in documents:
             to_date = Billed.of(document for _, document in documents[key]).total
-            billed |= {"requests": to_date.requests, "tokens": to_date.tokens}
+            billed = {**asdict(to_date), **billed}
         for quantity, found in billed.items():
             if found > due[quantity] or (found < due[quantity] and key in final):
                 where = _where(books, key)

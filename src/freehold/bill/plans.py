@@ -42,6 +42,16 @@ def check_terms(terms: PlanTerms) -> None:
         raise ProjectError(f"{name} has a negative amount.", hint="Use amounts of zero or more.")
     if terms.tiers and terms.price:
         raise ProjectError(f"{name} has both price and tiers.", hint="Keep one of the two.")
+    if not terms.cached.is_finite() or not 0 <= terms.cached <= 1:
+        raise ProjectError(
+            f"{name} prices an answer from the cache at {terms.cached} of the price.",
+            hint="Use a share from 0 (free) to 1 (counted like any other).",
+        )
+    if terms.prepaid and terms.cached != 1:
+        raise ProjectError(
+            f"{name} is prepaid and has a price for answers from the cache.",
+            hint="A wallet pays for each unit alike: leave cached out.",
+        )
     if terms.prepaid and (terms.price or terms.tiers or terms.included):
         raise ProjectError(
             f"{name} is prepaid and has a price or included units.",

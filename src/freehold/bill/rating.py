@@ -48,15 +48,20 @@ def rate_fee(terms: PlanTerms, days: int, of_days: int) -> tuple[RatedLine, ...]
     return (RatedLine("fee", "fee", 1, "month", terms.fee, amount, days=days, of_days=of_days),)
 
 
-def rate_usage(terms: PlanTerms, quantity: int) -> tuple[RatedLine, ...]:
+def rate_usage(terms: PlanTerms, quantity: int, cached: int = 0) -> tuple[RatedLine, ...]:
     """The lines for a month's quantity: what the fee covers, then per unit or graduated.
 
     Graduated: each unit costs the price of the tier that it falls into, tiers counted after the
     included units. The sum is monotone in the quantity and equals the sum over single units.
+
+    `cached` of the quantity came from the answer cache. Where the plan has a price of its own for
+    them, they are a line of their own and use up neither included units nor tiers.
     """
     if quantity < 0:
         raise InputError(f"A quantity of {quantity} cannot be rated: it is negative.")
-    return tuple(_usage_lines(terms, quantity))
+    if terms.cached == 1:
+        return tuple(_usage_lines(terms, quantity))
+    return (*_usage_lines(terms, quantity - cached), *_cached_lines(terms, cached))
 
 
 def _usage_lines(terms: PlanTerms, quantity: int) -> Iterator[RatedLine]:
@@ -89,6 +94,15 @@ def _usage_lines(terms: PlanTerms, quantity: int) -> Iterator[RatedLine]:
             last=None if tier.up_to is None else terms.included + tier.up_to,
         )
         below = upper
+
+
+def _cached_lines(terms: PlanTerms, quantity: int) -> Iterator[RatedLine]:
+    if not quantity:
+        return
+    with localcontext(EXACT):
+        rate = terms.cached * (terms.tiers[0].price if terms.tiers else terms.price)
+        amount = rate * quantity
+    yield RatedLine("cached", "cached", quantity, terms.unit, rate, amount, first=1)
 
 
 def total(lines: Iterable[RatedLine]) -> Decimal:

@@ -103,7 +103,9 @@ def rate_part(subscription: Subscription, usage: Usage, period: Period) -> Part:
     """Price one subscription's usage of a period; the fee of its first month is by days."""
     terms = subscription.terms
     days = period.days_from(subscription.starts_at) if terms.prorate else period.days
-    lines = rate_fee(terms, days, period.days) + rate_usage(terms, usage.of(terms.unit))
+    lines = rate_fee(terms, days, period.days) + rate_usage(
+        terms, usage.of(terms.unit), usage.cached(terms.unit)
+    )
     return Part(subscription, usage, lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,39 +18,46 @@ __all__ = ["Usage", "metered_usage", "rated_usage"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Answered requests, the inputs in them and the tokens of those."""
+    """Answered requests, the inputs in them and the tokens of those; and how many of these came
+    from the answer cache."""
 
     requests: int = 0
     inputs: int = 0
     tokens: int = 0
+    cached_inputs: int = 0
+    cached_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.requests + other.requests, self.inputs + other.inputs, self.tokens + other.tokens
-        )
+        return Usage(*(one + two for one, two in zip(self._all, other._all, strict=True)))
 
     def __sub__(self, other: Usage) -> Usage:
-        return Usage(
-            self.requests - other.requests, self.inputs - other.inputs, self.tokens - other.tokens
-        )
+        return Usage(*(one - two for one, two in zip(self._all, other._all, strict=True)))
 
     def within(self, other: Usage) -> bool:
-        """Whether none of the three is more than the other's."""
-        return (
-            self.requests <= other.requests
-            and self.inputs <= other.inputs
-            and self.tokens <= other.tokens
-        )
+        """Whether none of its figures is more than the other's."""
+        return all(one <= two for one, two in zip(self._all, other._all, strict=True))
+
+    @property
+    def _all(self) -> tuple[int, ...]:
+        return astuple(self)
 
     def of(self, unit: str) -> int:
         return self.tokens if unit == "tokens" else self.inputs
 
+    def cached(self, unit: str) -> int:
+        """Of them, those from the answer cache."""
+        return self.cached_tokens if unit == "tokens" else self.cached_inputs
+
     def document(self) -> dict[str, int]:
-        return {"requests": self.requests, "inputs": self.inputs, "tokens": self.tokens}
+        """As invoices hold it: without what most customers never have."""
+        found = {"requests": self.requests, "inputs": self.inputs, "tokens": self.tokens}
+        if self.cached_inputs:
+            found |= {"cached_inputs": self.cached_inputs, "cached_tokens": self.cached_tokens}
+        return found
 
     @classmethod
     def read(cls, document: Mapping[str, int]) -> Usage:
-        return cls(document["requests"], document["inputs"], document["tokens"])
+        return cls(**document)
 
 
 _EVENTS = schema.usage_events
@@ -58,6 +65,8 @@ _SUMS = (
     sa.func.count().label("requests"),
     sa.func.sum(_EVENTS.c.inputs).label("inputs"),
     sa.func.sum(_EVENTS.c.tokens).label("tokens"),
+    sa.func.sum(_EVENTS.c.cached_inputs).label("cached_inputs"),
+    sa.func.sum(_EVENTS.c.cached_tokens).label("cached_tokens"),
 )
 # Times are ISO 8601 texts in UTC, so a month is a prefix and time order is text order. The numbers
 # are written out: PostgreSQL does not see that two bound parameters in GROUP BY are the same.
@@ -104,6 +113,12 @@ def _narrow(query: Any, customer_id: str | None, period: Period | None) -> Any:
 
 def _grouped(connection: Connection, query: Any) -> dict[tuple[str, str], Usage]:
     return {
-        (row.owner, row.month): Usage(int(row.requests), int(row.inputs), int(row.tokens))
+        (row.owner, row.month): Usage(
+            int(row.requests),
+            int(row.inputs),
+            int(row.tokens),
+            int(row.cached_inputs),
+            int(row.cached_tokens),
+        )
         for row in connection.execute(query)
     }

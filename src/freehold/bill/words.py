@@ -100,6 +100,8 @@ def describe(line: RatedLine, period: Period, language: str) -> str:
         return (
             f"基本费已包含的{unit}数" if chinese else f"{unit.capitalize()} covered by the base fee"
         )
+    if line.kind == "cached":
+        return f"缓存应答（{unit}）" if chinese else f"{unit.capitalize()} answered from the cache"
     if line.kind == "prepaid":
         return f"预付用量（{unit}）" if chinese else f"{unit.capitalize()} paid from the wallet"
     if line.first == 1 and line.last is None:

@@ -193,6 +193,8 @@ def _insert_events(
             "inputs": work.inputs,
             "tokens": work.tokens,
             "compute_us": work.compute_us,
+            "cached_inputs": work.cached_inputs,
+            "cached_tokens": work.cached_tokens,
             "at": at,
         }
         for work in works
@@ -225,7 +227,12 @@ def _served(
         found = kept.get((work.model, work.version))
         if found is not None:
             kept[work.model, work.version] = found.plus(
-                -1, -work.inputs, -work.tokens, -work.compute_us
+                -1,
+                -work.inputs,
+                -work.tokens,
+                -work.compute_us,
+                -work.cached_inputs,
+                -work.cached_tokens,
             )
     return [
         {
@@ -237,14 +244,23 @@ def _served(
             "inputs": tally.inputs,
             "tokens": tally.tokens,
             "compute_us": tally.compute_us,
+            "cached_inputs": tally.cached_inputs,
+            "cached_tokens": tally.cached_tokens,
         }
         for tally in kept.values()
         if any(_counts(tally))
     ]
 
 
-def _counts(tally: Tally) -> tuple[int, int, int, int]:
-    return tally.requests, tally.inputs, tally.tokens, tally.compute_us
+def _counts(tally: Tally) -> tuple[int, int, int, int, int, int]:
+    return (
+        tally.requests,
+        tally.inputs,
+        tally.tokens,
+        tally.compute_us,
+        tally.cached_inputs,
+        tally.cached_tokens,
+    )
 
 
 @dataclass(frozen=True, slots=True)

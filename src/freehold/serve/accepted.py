@@ -34,10 +34,13 @@ class Job:
 
     `result` is set in the event loop once the answer may leave; it never raises, so that a request
     whose client has gone leaves nothing behind. `deadline` is on the batcher's monotonic clock: the
-    time by which its first batch has to begin.
+    time by which its first batch has to begin. `known` are the logits of texts that were asked
+    before, None for the others; a job of which all are known needs no batch.
     """
 
     __slots__ = (
+        "cached_inputs",
+        "cached_tokens",
         "caller",
         "compute_us",
         "deadline",
@@ -71,6 +74,7 @@ class Job:
         render: Callable[[list[Any]], bytes],
         deadline: float | None = None,
         hold: Hold | None = None,
+        known: Sequence[Any] | None = None,
     ) -> None:
         self.caller = caller
         self.request_id = request_id
@@ -83,11 +87,18 @@ class Job:
         self.hold = hold
         self.tokens: int = sum(text.length for text in encoded)
         self.items: list[Item] = []
-        self.logits: list[Any] = [None] * len(encoded)
+        self.logits: list[Any] = [None] * len(encoded) if known is None else list(known)
         self.started = False
         self.failed = False
-        self.done = 0
-        self.tokens_done = 0
+        self.cached_inputs = 0
+        self.cached_tokens = 0
+        if known is not None:
+            kept = [
+                text.length for text, row in zip(encoded, known, strict=True) if row is not None
+            ]
+            self.cached_inputs, self.cached_tokens = len(kept), sum(kept)
+        self.done = self.cached_inputs
+        self.tokens_done = self.cached_tokens
         self.compute_us = 0
         self.result: asyncio.Future[Result] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -109,6 +120,8 @@ class Job:
             compute_us=self.compute_us,
             body=self.render(answers),
             hold=self.hold,
+            cached_inputs=self.cached_inputs,
+            cached_tokens=self.cached_tokens,
         )
 
 
@@ -130,12 +143,14 @@ def tallies_of(jobs: Sequence[Job]) -> list[Tally]:
         place = id(job.engine)
         found = sums.get(place)
         if found is None:
-            found = sums[place] = [0, 0, 0, 0]
+            found = sums[place] = [0, 0, 0, 0, 0, 0]
             engines[place] = job.engine
         found[0] += 1
         found[1] += job.done
         found[2] += job.tokens_done
         found[3] += job.compute_us
+        found[4] += job.cached_inputs
+        found[5] += job.cached_tokens
     return [
         Tally(engines[place].meta.model, engines[place].meta.version, *found)
         for place, found in sums.items()

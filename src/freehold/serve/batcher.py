@@ -116,8 +116,13 @@ class Batcher:
         job.items = [
             Item(job, place, encoded, number + place, customer)
             for place, encoded in enumerate(job.encoded)
+            if job.logits[place] is None
         ]
-        self._number = number + len(job.items)
+        self._number = number + len(job.encoded)
+        if not job.items:  # all of it was asked before
+            job.started = True
+            self._finished.put([job])
+            return result
         if job.deadline is not None:
             left = job.deadline - self._clock.monotonic()
             job.timer = self._loop.call_later(left, self._withdraw, job, too_late())

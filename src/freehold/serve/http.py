@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from freehold.errors import ConflictError, FreeholdError, LimitError, Unavailabl
 from freehold.project import Serve
 from freehold.serve.asked import Asked, ClientGoneError, Receive, Scope
 from freehold.serve.batcher import Batcher, CancelledJob, Job
+from freehold.serve.cache import AnswerCache
 from freehold.serve.callers import Callers
 from freehold.serve.contracts.base import Contract, Find
 from freehold.serve.flights import Flights
@@ -67,6 +68,8 @@ class Front:
         self._loop = asyncio.get_running_loop()
         self._flights = Flights()
         self._ids: Iterator[str] = iter(())
+        most = settings.cache_mb * 1_000_000
+        self._cache = AnswerCache(most) if most else None
         self._bytes = 0  # of bodies that have been let in and not been answered
 
     async def __call__(
@@ -170,11 +173,19 @@ class Front:
     async def _answer(self, contract: Contract, asked: Asked) -> tuple[bytes, bool]:
         """Queue the request and wait until its answer is recorded; whether it is another's."""
         engine, request = contract.read(asked, self._find, self._settings.max_inputs)
+        texts, known = request.texts, None
         asked.model, asked.version = engine.meta.model, engine.meta.version
+        if self._cache is not None:
+            found = [self._cache.find(engine, text) for text in texts]
+            texts = tuple(text for text, entry in zip(texts, found, strict=True) if entry is None)
+            known = [entry and entry[1] for entry in found]
         if len(asked.body) > _LONG_BODY:
-            encoded = await self._loop.run_in_executor(self._pool, engine.encode, request.texts)
+            encoded = await self._loop.run_in_executor(self._pool, engine.encode, texts)
         else:
-            encoded = engine.encode(request.texts)
+            encoded = engine.encode(texts)
+        if known is not None:
+            fresh = iter(encoded)
+            encoded = [entry[0] if entry is not None else next(fresh) for entry in found]
         request.admit(encoded)
         asked.inputs, asked.tokens = len(encoded), sum(text.length for text in encoded)
         caller = asked.caller
@@ -189,6 +200,7 @@ class Front:
             render=request.render,
             deadline=asked.deadline,
             hold=hold,
+            known=known,
         )
         try:
             result = await self._wait(job, asked)
@@ -209,7 +221,18 @@ class Front:
                 "What was held for this request has lapsed, and nothing is left to pay for it.",
                 hint="Try again after the time in Retry-After.",
             )
+        if known is not None:
+            self._remember(job, request.texts, known)
         return result.body, result.recorded is Recorded.REPLAYED
+
+    def _remember(self, job: Job, texts: Sequence[Any], known: Sequence[Any]) -> None:
+        """Keep what was computed for this request, now that it is recorded."""
+        cache = self._cache
+        assert cache is not None
+        for text, row, encoded, logits in zip(texts, known, job.encoded, job.logits, strict=True):
+            if row is None:
+                cache.keep(job.engine, text, encoded, logits)
+        self._metrics.cached(job.engine, job.cached_inputs, len(job.encoded), cache.bytes)
 
     async def _hold(self, asked: Asked) -> Hold:
         """Take what the request needs of its caller's allowances, before it is queued."""

@@ -50,6 +50,11 @@ class Metrics:
         self._inputs = self._counter("inputs", "Inputs that the engine answered.")
         self._tokens = self._counter("tokens", "Tokens that the engine read, without padding.")
         self._compute = self._counter("compute_seconds", "Time of the engine in batches.")
+        self._asked_cache = self._counter("cache_inputs", "Inputs looked up in the answer cache.")
+        self._cached = self._counter("cached_inputs", "Of them, those that were found.")
+        self._cache_bytes = Gauge(
+            "freehold_cache_bytes", "Memory of the answer cache.", registry=self.registry
+        )
         self._settle = Histogram(
             "freehold_settle_seconds",
             "Recording the answers of one commit.",
@@ -77,6 +82,12 @@ class Metrics:
         self._inputs.labels(*names).inc(inputs)
         self._tokens.labels(*names).inc(tokens)
         self._compute.labels(*names).inc(seconds)
+
+    def cached(self, engine: ModelEngine, found: int, asked: int, size: int) -> None:
+        names = (engine.meta.model, str(engine.meta.version))
+        self._asked_cache.labels(*names).inc(asked)
+        self._cached.labels(*names).inc(found)
+        self._cache_bytes.set(size)
 
     def settled(self, works: int, seconds: float) -> None:
         self._settle.observe(seconds)

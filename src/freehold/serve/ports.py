@@ -117,6 +117,8 @@ class Work:
     `tokens` are those the model read, `compute_us` this request's share of its batches' measured
     microseconds, `body` the answer as it will be sent. `payload_digest` is the sha256 (hex) of path
     and body of the request. `hold` is what was taken for it; None where its caller has no limits.
+    `cached_inputs`, and their `cached_tokens`, were answered from memory and are in `inputs` and
+    `tokens`, too.
     """
 
     caller: Caller
@@ -130,6 +132,8 @@ class Work:
     compute_us: int
     body: bytes
     hold: Hold | None = None
+    cached_inputs: int = 0
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +146,26 @@ class Tally:
     inputs: int
     tokens: int
     compute_us: int
+    cached_inputs: int = 0
+    cached_tokens: int = 0
 
-    def plus(self, requests: int, inputs: int, tokens: int, compute_us: int) -> Tally:
+    def plus(
+        self,
+        requests: int,
+        inputs: int,
+        tokens: int,
+        compute_us: int,
+        cached_inputs: int = 0,
+        cached_tokens: int = 0,
+    ) -> Tally:
         return replace(
             self,
             requests=self.requests + requests,
             inputs=self.inputs + inputs,
             tokens=self.tokens + tokens,
             compute_us=self.compute_us + compute_us,
+            cached_inputs=self.cached_inputs + cached_inputs,
+            cached_tokens=self.cached_tokens + cached_tokens,
         )
 
 

@@ -41,7 +41,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test holds it equal to Alembic's own head."""
 
 metadata = MetaData(
@@ -177,6 +177,8 @@ usage_events = Table(
     Column("inputs", _Big, nullable=False),
     Column("tokens", _Big, nullable=False),
     Column("compute_us", _Big, nullable=False),  # its share of the batches' measured time
+    Column("cached_inputs", _Big, nullable=False, server_default="0"),  # from the answer cache
+    Column("cached_tokens", _Big, nullable=False, server_default="0"),
     Column("at", Text, nullable=False),
     Index("ix_usage_events_customer_at", "customer_id", "at"),
     Index("ix_usage_events_version", "model", "version"),
@@ -206,6 +208,8 @@ served = Table(
     Column("inputs", _Big, nullable=False),
     Column("tokens", _Big, nullable=False),
     Column("compute_us", _Big, nullable=False),
+    Column("cached_inputs", _Big, nullable=False, server_default="0"),
+    Column("cached_tokens", _Big, nullable=False, server_default="0"),
 )
 
 limits = Table(
