@@ -145,6 +145,10 @@ class Serve:
     receive_seconds: int = setting(
         30, "Time in which a request has to arrive whole once it has begun; else a 408."
     )
+    batch_max_bytes: int = setting(104_857_600, "Largest file of a batch; beyond that a 413.")
+    batch_max_lines: int = setting(100_000, "Most lines in one batch; beyond that a 413.")
+    batch_max_open: int = setting(20, "Most batches of a customer that are not over.")
+    batch_keep_days: int = setting(7, "Days after a batch's end until its results are removed.")
     drain_seconds: int = setting(30, "How long a stopping server finishes what it has begun.")
     replicas: int = setting(1, "Replicas of --on ray: always, or at least.")
     max_replicas: int = setting(0, "Replicas of --on ray under load; 0: no more than replicas.")

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from serving import SETTINGS, FakeEngine
@@ -73,7 +73,8 @@ class Careless(ProjectGate):
 GATES = {"": Slow, "early": Early, "forgetful": Forgetful, "careless": Careless}
 
 
-def main(url: str, mutant: str = "") -> None:
+def main(url: str, mutant: str = "", run: Callable[[str, str], None] | None = None) -> None:
+    run = run or serve_bank
     for line in sys.stdin:
         assert line == "start\n"
         if os.fork() == 0:
@@ -86,7 +87,7 @@ def main(url: str, mutant: str = "") -> None:
     sys.exit(any(status not in killed for status in _statuses()))
 
 
-def run(url: str, mutant: str) -> None:
+def serve_bank(url: str, mutant: str) -> None:
     # The engine takes a while, so that kills fall into batches, commits and answers alike.
     engine = FakeEngine(seconds_per_token=0.0001)
     with Database.open(url, create=False) as database, Path(os.devnull).open("w") as log:

@@ -222,11 +222,10 @@ class Nursery:
 
 
 @contextmanager
-def nursery(url: str, mutant: str = "") -> Iterator[Nursery]:
+def nursery(url: str, mutant: str = "", *, script: str = "kill_server.py") -> Iterator[Nursery]:
     """Of servers over the database at `url`; `mutant` spoils their gate (see kill_server.py)."""
-    script = Path(__file__).with_name("kill_server.py")
     process = subprocess.Popen(
-        [sys.executable, script, url, mutant],
+        [sys.executable, Path(__file__).with_name(script), url, mutant],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

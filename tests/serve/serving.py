@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,7 +21,9 @@ from tokenizers import Tokenizer
 
 from freehold.clock import Clock, SystemClock, format_time
 from freehold.meter import events
+from freehold.meter.batches import Batches
 from freehold.project import Serve
+from freehold.serve.batches.ports import BatchStore
 from freehold.serve.bundle import Meta
 from freehold.serve.engine import Engine
 from freehold.serve.keys import KeyRing, create_key
@@ -237,6 +240,21 @@ def add_customer(database: Database, customer_id: str = "cus_1") -> str:
     return create_key(database, customer_id, clock)[1]
 
 
+def batches_of(
+    database: Database, folder: Path, *, server: str = "test", lease: float = 15.0, **options: Any
+) -> Batches:
+    """Batches as `freehold.app` keeps them, by a server of this name."""
+    terms = {"keep_days": 7, "most_open": 20} | options
+    return Batches(
+        database,
+        terms.pop("clock", SystemClock()),
+        server=server,
+        folder=folder / "incoming",
+        lease=timedelta(seconds=lease),
+        **terms,
+    )
+
+
 def rows(database: Database, table: sa.Table) -> list[Any]:
     with database.read() as connection:
         return list(connection.execute(sa.select(table)))
@@ -248,10 +266,11 @@ def serving(
     *engines: FakeEngine | Engine,
     settings: Serve = SETTINGS,
     log: TextIO | None = None,
+    batches: BatchStore | None = None,
 ) -> Iterator[ServerThread]:
     """A real server over the engines (one that answers "bank", if none is given)."""
     models = {engine.meta.model: engine for engine in engines or (FakeEngine(),)}
-    with ServerThread(models, gate, settings, log=log) as server:
+    with ServerThread(models, gate, settings, log=log, batches=batches) as server:
         yield server
 
 

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from freehold.clock import Clock, SteadyClock
 from freehold.errors import ForbiddenError
 from freehold.meter import events
+from freehold.meter.allowances import BUCKETS
 from freehold.meter.dealer import Dealer, Held
-from freehold.serve.keys import KeyRing
+from freehold.serve.keys import KeyRing, find_key
 from freehold.serve.ports import Caller, Hold, Outcome, Recorded, Tally, Work
 from freehold.store.database import Database
 
@@ -28,7 +29,7 @@ class ProjectGate:
         # What is recorded never goes back in time. Limits follow the clock itself: a bucket that
         # stood still until a clock has caught up would let nobody in.
         self._records = SteadyClock(clock)
-        self._server = server
+        self.server = server
         self._keys = KeyRing(database, clock=clock, complete=self._complete)
         self._dealer = Dealer(database, server, clock)
 
@@ -54,6 +55,20 @@ class ProjectGate:
         allowances = allowances_of(connection, caller.customer_id, line, subscription.terms)
         return replace(caller, until=min(ends, default=None), allowances=allowances)
 
+    def admitted(self, customer_id: str, key_id: str) -> Caller:
+        """The caller of what was asked earlier, by a key that may have ended since, to be done when
+        there is time: without what bounds it in a minute. Raises ForbiddenError."""
+        with self._database.read() as connection:
+            line = find_key(connection, key_id).line
+            caller = self._complete(connection, Caller(customer_id, key_id), line)
+        allowances = tuple(one for one in caller.allowances if one.kind not in BUCKETS)
+        return replace(caller, allowances=allowances)
+
+    @property
+    def records(self) -> Clock:
+        """The clock of what is recorded."""
+        return self._records
+
     def hold(self, caller: Caller, inputs: int, tokens: int) -> Hold | Future[Hold]:
         return self._dealer.hold(caller.allowances, inputs, tokens)
 
@@ -62,12 +77,17 @@ class ProjectGate:
 
     def settle(self, works: Sequence[Work], tallies: Sequence[Tally]) -> list[Outcome]:
         outcomes = events.settle(
-            self._database, works, tallies, server=self._server, clock=self._records
+            self._database, works, tallies, server=self.server, clock=self._records
         )
         for work, outcome in zip(works, outcomes, strict=True):
-            if isinstance(work.hold, Held):
-                self._dealer.close_hold(work.hold, used=outcome.recorded is Recorded.METERED)
+            self.settled([work], outcome.recorded is Recorded.METERED)
         return outcomes
+
+    def settled(self, works: Sequence[Work], used: bool) -> None:
+        """The holds of works have become use, or not."""
+        for work in works:
+            if isinstance(work.hold, Held):
+                self._dealer.close_hold(work.hold, used=used)
 
     def ping(self) -> None:
         self._database.ping()

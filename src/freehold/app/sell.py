@@ -149,6 +149,7 @@ def serve(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None
     import secrets
     import sys
 
+    from freehold.app.batches import open_batches
     from freehold.serve.server import serve as run
     from freehold.serve.worker import Worker, threads_of
 
@@ -162,7 +163,14 @@ def serve(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None
     settings = worker.settings if worker else settings
     gate = ProjectGate(app.database, app.clock, server=f"srv_{secrets.token_hex(6)}")
     try:
-        engines = open_engines(app, threads_of(settings, worker))
-        run(engines, gate, settings, clock=app.clock, on_ready=on_ready, worker=worker)
+        run(
+            open_engines(app, threads_of(settings, worker)),
+            gate,
+            settings,
+            clock=app.clock,
+            on_ready=on_ready,
+            worker=worker,
+            batches=open_batches(app, settings, gate),
+        )
     finally:
         gate.close()

@@ -24,6 +24,7 @@ __all__ = [
     "replay",
     "served_rows",
     "settle",
+    "settle_within",
     "usage",
     "usage_by_customer",
     "usage_rows",
@@ -54,27 +55,40 @@ def settle(
     if not works:
         return []
     with database.write() as connection:
-        # Read within the transaction: SQLite's writers then record times in the order of commits.
-        now = clock.now()
-        at = format_time(now)
-        stored = _claim(database, connection, works, at)
-        outcomes = [_outcome(work, stored) for work in works]
-        paid = [
-            work
-            for work, outcome in zip(works, outcomes, strict=True)
-            if outcome.recorded is Recorded.METERED
-        ]
-        balances = rows_to_settle(database, connection, paid, now)
-        counted = _insert_events(database, connection, paid, at)
-        if balances:
-            new = {work.request_id: work for work in paid if work.request_id in counted}
-            refused = settle_holds(connection, balances, list(new.values()), server, now)
-            if refused:
-                outcomes = _refuse(connection, works, outcomes, refused)
-                counted -= refused
-        rows = _served(tallies, _beyond(works, counted), server, at)
-        if rows:
-            database.insert_missing(connection, schema.served, "at", rows)
+        return settle_within(database, connection, works, tallies, server=server, clock=clock)
+
+
+def settle_within(
+    database: Database,
+    connection: Connection,
+    works: Sequence[Work],
+    tallies: Sequence[Tally],
+    *,
+    server: str,
+    clock: Clock,
+) -> list[Outcome]:
+    """As `settle`, within the transaction of something that is to be recorded with it."""
+    # Read within the transaction: SQLite's writers then record times in the order of commits.
+    now = clock.now()
+    at = format_time(now)
+    stored = _claim(database, connection, works, at)
+    outcomes = [_outcome(work, stored) for work in works]
+    paid = [
+        work
+        for work, outcome in zip(works, outcomes, strict=True)
+        if outcome.recorded is Recorded.METERED
+    ]
+    balances = rows_to_settle(database, connection, paid, now)
+    counted = _insert_events(database, connection, paid, at)
+    if balances:
+        new = {work.request_id: work for work in paid if work.request_id in counted}
+        refused = settle_holds(connection, balances, list(new.values()), server, now)
+        if refused:
+            outcomes = _refuse(connection, works, outcomes, refused)
+            counted -= refused
+    rows = _served(tallies, _beyond(works, counted), server, at)
+    if rows:
+        database.insert_missing(connection, schema.served, "at", rows)
     return outcomes
 
 

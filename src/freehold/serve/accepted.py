@@ -26,7 +26,7 @@ class CancelledJob:
     """What a job results in that was withdrawn before its first batch."""
 
 
-Result = Outcome | FreeholdError | CancelledJob
+Result = Outcome | FreeholdError | CancelledJob | Work
 
 
 class Job:
@@ -35,10 +35,12 @@ class Job:
     `result` is set in the event loop once the answer may leave; it never raises, so that a request
     whose client has gone leaves nothing behind. `deadline` is on the batcher's monotonic clock: the
     time by which its first batch has to begin. `known` are the logits of texts that were asked
-    before, None for the others; a job of which all are known needs no batch.
+    before, None for the others; a job of which all are known needs no batch. A job `apart` results
+    in its Work, which whoever submitted it records before the answer leaves.
     """
 
     __slots__ = (
+        "apart",
         "cached_inputs",
         "cached_tokens",
         "caller",
@@ -75,6 +77,7 @@ class Job:
         deadline: float | None = None,
         hold: Hold | None = None,
         known: Sequence[Any] | None = None,
+        apart: bool = False,
     ) -> None:
         self.caller = caller
         self.request_id = request_id
@@ -85,6 +88,7 @@ class Job:
         self.render = render
         self.deadline = deadline
         self.hold = hold
+        self.apart = apart
         self.tokens: int = sum(text.length for text in encoded)
         self.items: list[Item] = []
         self.logits: list[Any] = [None] * len(encoded) if known is None else list(known)

@@ -94,6 +94,11 @@ class Batcher:
         return self._tokens
 
     @property
+    def pace(self) -> float:
+        """Tokens a second of the engine's time, as measured lately; 0 before the first batch."""
+        return self._pace
+
+    @property
     def alive(self) -> bool:
         """Whether its threads run."""
         return all(thread.is_alive() for thread in self._threads)
@@ -318,11 +323,16 @@ class Batcher:
         kept: list[Job] = []
         for job in jobs:
             try:
-                works.append(job.work())
-                kept.append(job)
+                work = job.work()
             except Exception as error:  # noqa: BLE001 - one request's answer must not stop others
                 _log.error("an answer could not be made", exc_info=error)
                 results.append((job, broken()))
+                continue
+            if job.apart:
+                results.append((job, work))
+            else:
+                works.append(work)
+                kept.append(job)
         if not kept:
             return results
         started = self._clock.monotonic()

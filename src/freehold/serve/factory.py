@@ -24,6 +24,9 @@ from freehold.errors import FreeholdError, NotFoundError, StoreError, Unavailabl
 from freehold.project import Serve
 from freehold.serve import openapi, page
 from freehold.serve.batcher import Batcher
+from freehold.serve.batches.desk import Desk
+from freehold.serve.batches.ports import BatchStore
+from freehold.serve.batches.routes import add_routes as add_batches
 from freehold.serve.callers import Callers
 from freehold.serve.contracts import contract_at, contracts
 from freehold.serve.http import Front
@@ -51,9 +54,11 @@ class Service:
         clock: Clock | None = None,
         log: TextIO | None = sys.stderr,
         worker: Worker | None = None,
+        batches: BatchStore | None = None,
     ) -> None:
         """`models` by the name in the path; each is found as MODEL@VERSION too. `log`: where a line
-        for each request goes, None for nowhere. `worker`: which of several processes this is."""
+        for each request goes, None for nowhere. `worker`: which of several processes this is.
+        `batches`: who keeps them, None: none are taken."""
         self.models = dict(models)
         for engine in models.values():
             self.models.setdefault(f"{engine.meta.model}@{engine.meta.version}", engine)
@@ -65,6 +70,8 @@ class Service:
         self.worker = worker
         self._peers = Figures(worker, self.metrics.figures) if worker is not None else None
         self.draining = False
+        self.desk: Desk | None = None
+        self._batches = batches
         self._stream = log
         self._front: Front | None = None
         self._callers: Callers | None = None
@@ -133,6 +140,21 @@ class Service:
             self.clock,
             self.pool,
         )
+        if self._batches is not None:
+            self.desk = Desk(
+                self._batches,
+                self.gate,
+                self._batcher,
+                self.settings,
+                self.clock,
+                find=self.find,
+                loaded=self._loaded,
+                stopping=lambda: self.draining,
+            )
+
+    def _loaded(self) -> set[tuple[str, int]]:
+        """Every version that it can answer with."""
+        return {(engine.meta.model, engine.meta.version) for engine in self.models.values()}
 
     async def stop(self) -> None:
         """Finish everything that was accepted, then stop the threads."""
@@ -141,7 +163,10 @@ class Service:
             await self._peers.close()
         if self._batcher is not None:
             try:
-                await asyncio.wait_for(self._batcher.close(), max(1, self.settings.drain_seconds))
+                async with asyncio.timeout(max(1, self.settings.drain_seconds)):
+                    if self.desk is not None:
+                        await self.desk.stop()
+                    await self._batcher.close()
             except TimeoutError:
                 _log.error("gave up on requests that the engine or the database did not finish")
         if self._log is not None:
@@ -232,6 +257,7 @@ def create_app(service: Service) -> FastAPI:
 def _add_routes(app: FastAPI, service: Service, docs: str) -> None:
     for contract in contracts():
         contract.routes(app, service)
+    add_batches(app, service)
 
     @app.get("/models")
     async def models(request: Request) -> Response:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,10 +25,11 @@ from freehold.serve.cache import AnswerCache
 from freehold.serve.callers import Callers
 from freehold.serve.contracts.base import Contract, Find
 from freehold.serve.flights import Flights
+from freehold.serve.holding import take
 from freehold.serve.inflate import WORTH, deflate, inflate
 from freehold.serve.logs import RequestLog
 from freehold.serve.metrics import Metrics
-from freehold.serve.ports import Gate, Hold, Recorded
+from freehold.serve.ports import Gate, Recorded
 from freehold.serve.reply import ID_BYTES, Headers, Reply, Send, respond
 
 __all__ = ["Front"]
@@ -189,7 +190,10 @@ class Front:
         request.admit(encoded)
         asked.inputs, asked.tokens = len(encoded), sum(text.length for text in encoded)
         caller = asked.caller
-        hold = asked.hold = await self._hold(asked) if caller.allowances else None
+        hold = None
+        if caller.allowances:
+            hold = await take(self._gate, caller, asked.inputs, asked.tokens)
+            asked.hold = hold
         job = Job(
             caller=caller,
             request_id=asked.request_id,
@@ -234,17 +238,6 @@ class Front:
                 cache.keep(job.engine, text, encoded, logits)
         self._metrics.cached(job.engine, job.cached_inputs, len(job.encoded), cache.bytes)
 
-    async def _hold(self, asked: Asked) -> Hold:
-        """Take what the request needs of its caller's allowances, before it is queued."""
-        taken = self._gate.hold(asked.caller, asked.inputs, asked.tokens)
-        if not isinstance(taken, Future):
-            return taken
-        try:
-            return await asyncio.shield(asyncio.wrap_future(taken))
-        except asyncio.CancelledError:
-            taken.add_done_callback(_forget)
-            raise
-
     async def _wait(self, job: Job, asked: Asked) -> Any:
         """Submit and await the result; a client that leaves withdraws what has not begun."""
         connection = asked.connection
@@ -287,9 +280,3 @@ class Front:
                 "ms": round(seconds * 1e3, 2),
             }
         )
-
-
-def _forget(taken: Future[Hold]) -> None:
-    """Give back what was taken for a request that is not there any more."""
-    if not taken.cancelled() and taken.exception() is None:
-        taken.result().release()

@@ -12,6 +12,7 @@ import msgspec
 
 from freehold import __version__
 from freehold.project import Serve
+from freehold.serve.batches import described as batches
 from freehold.serve.contracts import contracts
 from freehold.serve.describe import (
     ANSWER_ERRORS,
@@ -55,6 +56,7 @@ def document(settings: Serve, models: Mapping[str, str]) -> dict[str, Any]:
         "paths": {
             "/models/{name}": {"post": _answer(settings, tasks, min(models, default="bank"))},
             "/models": {"get": operation("models", "The loaded models.", "Models", key="Error")},
+            **batches.paths(settings, errors, min(models, default="bank")),
             "/health": {"get": operation("health", "Whether the process is alive.", "Status")},
             "/ready": {"get": _ready()},
             "/metrics": {"get": _metrics()},
@@ -68,7 +70,12 @@ def document(settings: Serve, models: Mapping[str, str]) -> dict[str, Any]:
                     "description": "An API key, `fh_...`; a revoked one is refused within seconds.",
                 }
             },
-            "schemas": {**_task_schemas(tasks, settings.max_inputs), **_SCHEMAS, **schemas},
+            "schemas": {
+                **_task_schemas(tasks, settings.max_inputs),
+                **_SCHEMAS,
+                **batches.SCHEMAS,
+                **schemas,
+            },
             "headers": _headers(),
         },
     }

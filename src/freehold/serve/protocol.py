@@ -94,6 +94,11 @@ class ServeProtocol(HttpToolsProtocol):
         """Call once if the client leaves before the response to the current request is complete."""
         self._leaving.append(call)
 
+    def go_on(self) -> None:
+        """A part of a long body has arrived: the rest has as much time again."""
+        if self._since is not None:
+            self._since = self.loop.time()
+
     def linger(self) -> None:
         """Cut the connection after a while if the client is still sending the current body."""
         if self._receiving and self._linger is None and not self.transport.is_closing():

@@ -19,6 +19,7 @@ import uvicorn
 
 from freehold.clock import Clock
 from freehold.project import Serve
+from freehold.serve.batches.ports import BatchStore
 from freehold.serve.factory import Service, create_app
 from freehold.serve.listening import BACKLOG, listen, url_of
 from freehold.serve.logs import log_as_json
@@ -45,6 +46,7 @@ def serve(
     on_ready: Callable[[str], None] | None = None,
     log: TextIO | None = None,
     worker: Worker | None = None,
+    batches: BatchStore | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then stop accepting, finish what was begun, and return.
 
@@ -57,7 +59,15 @@ def serve(
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        service = Service(models, gate, settings, clock=clock, log=log or sys.stderr, worker=worker)
+        service = Service(
+            models,
+            gate,
+            settings,
+            clock=clock,
+            log=log or sys.stderr,
+            worker=worker,
+            batches=batches,
+        )
         server = _Server(service, listener, on_ready)
         # What is there now stays: looking through it for garbage again and again would hold up
         # requests for tens of milliseconds.
@@ -81,9 +91,10 @@ class ServerThread:
         *,
         clock: Clock | None = None,
         log: TextIO | None = None,
+        batches: BatchStore | None = None,
     ) -> None:
         """As `serve`; without `log` there are no request lines, and loggers stay as they are."""
-        self._service = Service(models, gate, settings, clock=clock, log=log)
+        self._service = Service(models, gate, settings, clock=clock, log=log, batches=batches)
         self._listener = listen(settings.host, settings.port)
         self._ready = threading.Event()
         self._server = _Server(self._service, self._listener, lambda _: self._ready.set())

@@ -23,6 +23,8 @@ __all__ = [
     "allowances",
     "answers",
     "api_keys",
+    "batch_chunks",
+    "batches",
     "bundles",
     "customers",
     "entries",
@@ -41,7 +43,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a test holds it equal to Alembic's own head."""
 
 metadata = MetaData(
@@ -263,6 +265,49 @@ topups = Table(
     Column("at", Text, nullable=False),
     CheckConstraint("units > 0 AND paid_minor >= 0", name="amounts"),
     UniqueConstraint("customer_id", "key"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("customer_id", Text, ForeignKey("customers.id"), nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("payload_digest", Text, nullable=False),  # sha256 of the model asked and the file
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    # receiving, queued, running, paused, done, failed, cancelled; removed: its texts are gone
+    Column("status", Text, nullable=False),
+    Column("reason", Text),  # why it is paused or failed
+    Column("total", _Big, nullable=False),  # lines
+    Column("done", _Big, nullable=False),
+    Column("failed", _Big, nullable=False),
+    Column("busy_us", _Big, nullable=False),
+    Column("revision", _Big, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("started_at", Text),
+    Column("ended_at", Text),
+    Column("expires_at", Text),
+    Column("moved_at", Text, nullable=False),  # of the last line answered
+    Column("seen_at", Text, nullable=False),  # by a server that has its version loaded
+    Column("turn_at", Text, nullable=False),  # not before; the least has the next turn
+    Column("owner", Text),  # the server that works on it, until the lease ends
+    Column("lease_until", Text),
+    UniqueConstraint("customer_id", "idempotency_key"),
+    Index("ix_batches_turn", "status", "turn_at"),
+)
+
+batch_chunks = Table(
+    "batch_chunks",
+    metadata,
+    Column("batch", Text, ForeignKey("batches.id"), nullable=False),
+    Column("first", _Big, nullable=False),  # of its lines, in the order of the batch, from 0
+    Column("line", _Big, nullable=False),  # of that in the file, from 1
+    Column("lines", Integer, nullable=False),
+    Column("requests", LargeBinary),  # as they were sent; NULL once they are answered
+    Column("answers", LargeBinary),  # JSONL, one a request
+    PrimaryKeyConstraint("batch", "first"),
 )
 
 invoices = Table(
