@@ -41,15 +41,15 @@ def _run(project: Path, *words: str, code: int = 0) -> Any:
 
 
 @contextmanager
-def _server(project: Path, tmp_path: Path) -> Iterator[str]:
-    """`freehold serve` in a process where the training libraries are not to be had."""
+def _server(project: Path, tmp_path: Path, workers: int) -> Iterator[str]:
+    """`freehold serve` where the training libraries are not to be had."""
     blocked = tmp_path / "blocked"
     blocked.mkdir()
     for name in TRAINING_ONLY:
         (blocked / f"{name}.py").write_text("raise ImportError('not installed here')\n")
     path = os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
-        [sys.executable, "-m", "freehold", "serve", "--port", "0", "--json"],
+        [sys.executable, "-m", "freehold", "serve", "--port=0", f"--workers={workers}", "--json"],
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -113,7 +113,8 @@ def test_from_a_labelled_file_to_a_paid_answer_and_its_margin(
     added = _run(project, "customer", "add", "North Bank", "--plan", "starter")
     assert added["key"].startswith("fh_")
     assert added["customer"]["plan"] == "starter"
-    with _server(project, tmp_path) as url:
+    # One process, or several.
+    with _server(project, tmp_path, 1 if template == "classification" else 2) as url:
         client = InferenceClient(model=f"{url}/models/bank", token=added["key"])
         if template == "classification":
             served = client.text_classification("where is my bike")
