@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from freehold.project import Serve
-from freehold.serve.contracts.v2_body import Infer
 from freehold.serve.describe import (
     ANSWER_ERRORS,
     HEADERS,
@@ -18,10 +15,11 @@ from freehold.serve.describe import (
     operation,
     reference,
 )
+from freehold.tasks.base import Task
+from freehold.tasks.registry import kinds, task_of
 
 __all__ = ["described"]
 
-_REFERENCE = "#/components/schemas/V2{name}"
 _MISSING = {"404": "There is no such model or version; the sentence lists those there are."}
 
 
@@ -51,7 +49,8 @@ def described(settings: Serve, models: Mapping[str, str]) -> tuple[dict[str, Any
         config = _about(f"v2Config{end}", "As Triton configures it.", "V2Config", places)
         paths[f"{path}/config"] = {"get": config}
         paths[f"{path}/infer"] = {"post": _infer(f"v2Infer{end}", settings, places)}
-    return paths, _schemas()
+    tasks = [task_of(kind) for kind in kinds() if kind in models.values() or not models]
+    return paths, _schemas(tasks, settings.max_inputs)
 
 
 def _ready() -> dict[str, Any]:
@@ -113,8 +112,65 @@ def _infer(identifier: str, settings: Serve, places: list[dict[str, Any]]) -> di
     }
 
 
-def _schemas() -> dict[str, Any]:
-    (_,), parts = msgspec.json.schema_components([Infer], ref_template=_REFERENCE)
+def _request(task: Task, max_inputs: int) -> dict[str, Any]:
+    """A request whose tensors are in JSON: each of the task's inputs once, all of one length, which
+    the shapes repeat; no schema can say the latter."""
+    one = _object(
+        name={"enum": list(task.columns)},
+        datatype={"const": "BYTES"},
+        shape={
+            "type": "array",
+            "prefixItems": [{"type": "integer", "minimum": 1, "maximum": max_inputs}, {"const": 1}],
+            "items": False,
+            "minItems": 1,
+            "description": "[n] or [n, 1]",
+        },
+        data={
+            "type": "array",
+            "items": {"type": "string"},
+            "minItems": 1,
+            "maxItems": max_inputs,
+        },
+    )
+    flag = {"type": ["boolean", "null"]}
+    outputs = [
+        _strict(
+            ["name"],
+            name={"const": tensor.name},
+            parameters=_strict(
+                [],
+                binary_data=flag,
+                **({"classification": {"type": "integer", "minimum": 0}} if labels else {}),
+            ),
+        )
+        for tensor in task.tensors
+        for labels in (tensor.per == "label",)
+    ]
+    count = len(task.columns)
+    each = [{"contains": {"properties": {"name": {"const": name}}}} for name in task.columns]
+    return {
+        **_strict(
+            ["inputs"],
+            inputs={
+                "type": "array",
+                "minItems": count,
+                "maxItems": count,
+                "items": {**one, "additionalProperties": False},
+                "allOf": each,
+            },
+            outputs={
+                "type": ["array", "null"],
+                "items": {"anyOf": outputs},
+                "description": "Each at most once; all if left out.",
+            },
+            parameters=_strict([], binary_data_output=flag),
+            id={"type": ["string", "null"]},
+        ),
+        "description": f"Of a {task.kind} model.",
+    }
+
+
+def _schemas(tasks: list[Task], max_inputs: int) -> dict[str, Any]:
     texts = {"type": "array", "items": {"type": "string"}}
     sizes = {"type": "array", "items": {"type": "integer"}}
     tensor = {
@@ -130,9 +186,8 @@ def _schemas() -> dict[str, Any]:
     }
     flag = {"type": "boolean"}
     word = {"type": "string"}
-    del parts["Parameters"]["properties"]["timeout"]  # as X-Timeout-Ms in serve.describe
     return {
-        **{f"V2{name}": schema for name, schema in parts.items()},
+        "V2Infer": {"anyOf": [_request(task, max_inputs) for task in tasks]},
         "V2Tensor": tensor,
         "V2Answer": {
             **_object(
@@ -171,3 +226,15 @@ def _schemas() -> dict[str, Any]:
 
 def _object(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _strict(required: list[str], **properties: Any) -> dict[str, Any]:
+    """An object that has no other properties; null in its place where none is required."""
+    found: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    if required:
+        return {**found, "required": required}
+    return {**found, "type": ["object", "null"]}  # all of it may be left out
