@@ -6,7 +6,7 @@ READY := .venv/.ready
 PEERS := .venv-peers/.ready
 SERVE_PEERS := .venv-serve-peers/.ready
 
-.PHONY: demo test check acceptance bench bench-serve bench-attack bench-train bench-fewshot bench-distill bench-pretrain clean
+.PHONY: demo test check acceptance chaos bench bench-serve bench-attack bench-train bench-fewshot bench-distill bench-pretrain clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -40,6 +40,9 @@ check: $(READY)  ## what CI runs before the tests
 
 acceptance: $(READY)  ## the figures promised on public data sets (needs FREEHOLD_SHARED or ../shared; slow)
 	$(BIN)/python -m pytest tests/acceptance --run-acceptance -s --timeout 3600
+
+chaos: $(READY)  ## kills, lost databases, full disks, hostile clients; `freehold reconcile` after each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/chaos --run-chaos -s --timeout 3600
 
 bench: bench-train bench-fewshot bench-distill bench-attack bench-pretrain bench-serve  ## every benchmark
 

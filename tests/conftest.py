@@ -16,6 +16,8 @@ from freehold.store.database import Database
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-acceptance", action="store_true", help="Run tests/acceptance too.")
     parser.addoption("--engine", default="onnxruntime", help="What tests/contracts is served by.")
+    parser.addoption("--run-chaos", action="store_true", help="Run tests/chaos too.")
+    parser.addoption("--chaos-seed", type=int, help="The seed that a run of tests/chaos showed.")
 
 
 @pytest.fixture(scope="session")

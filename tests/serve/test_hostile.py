@@ -21,7 +21,7 @@ def test_only_the_limit_cuts_off_who_stops_in_the_middle() -> None:
         assert stopped_short(server.url, 0.3) == 0
 
 
-@pytest.mark.parametrize("path", [BANK, "/v2/models/bank/infer", "/v1/embeddings", "/batches"])
+@pytest.mark.parametrize("path", [BANK, "/v2/models/bank/infer", "/v1/embeddings"])
 def test_a_body_that_unpacks_to_a_hundred_times_the_limit(path: str) -> None:
     gate = NoGate()
     packed = bomb(100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import threading
 from pathlib import Path
@@ -180,3 +181,39 @@ def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "freehold.db").write_text("this is a letter to my bank" * 100)
     with pytest.raises(StoreError):
         Database.open_file(tmp_path / "freehold.db")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_late_answer_is_not_taken_for_the_next(database: Database) -> None:
+    with pytest.raises(StoreError, match="broke"), database.read() as connection:
+        connection.connection.dbapi_connection._usock.settimeout(0.1)  # type: ignore[union-attr]
+        connection.execute(sa.text("SELECT 7, pg_sleep(0.15)"))
+    for number in range(3):
+        with database.read() as connection:
+            assert connection.scalar(sa.text(f"SELECT {number}")) == number
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_connection_that_is_cut_is_a_store_error(database: Database) -> None:
+    for _ in range(2):  # the second finds what the first has left
+        with pytest.raises(StoreError), database.read() as connection:
+            connection.connection.dbapi_connection._usock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+            connection.execute(sa.text("SELECT 1"))
+    with database.read() as connection:
+        assert connection.scalar(sa.text("SELECT 1")) == 1
+
+
+def test_errors_of_who_uses_a_connection_pass(database: Database) -> None:
+    for opened in (database.read, database.write):
+        with pytest.raises(FileNotFoundError), opened():
+            Path("/no/such/file").read_text()
+
+
+def test_errors_do_not_show_what_was_to_be_written(database: Database) -> None:
+    secret = {"id": "cus_1", "name": "a secret", "created_at": "2026"}
+    with pytest.raises(StoreError) as refused, database.write() as connection:
+        connection.execute(schema.customers.insert(), secret)
+        connection.execute(schema.customers.insert(), secret)
+    shown = f"{refused.value} {refused.value.__cause__}"
+    assert "a secret" not in shown
+    assert "hidden" in shown

@@ -81,14 +81,19 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view; changes made through it are rolled back."""
-        with self._translated(), self._engine.connect() as connection:
-            if self.dialect == "postgresql":
-                connection.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin() as transaction:
-                if self.dialect == "sqlite":
-                    connection.exec_driver_sql("BEGIN")
-                yield connection
-                transaction.rollback()
+        begin = (
+            "BEGIN"
+            if self.dialect == "sqlite"
+            else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+        )
+        with (
+            self._translated(),
+            self._engine.connect() as connection,
+            connection.begin() as transaction,
+        ):
+            connection.exec_driver_sql(begin)
+            yield connection
+            transaction.rollback()
 
     def insert_new(self, table: sa.Table) -> Any:
         """INSERT … ON CONFLICT DO NOTHING in this database's dialect."""
@@ -154,6 +159,13 @@ class Database:
         except (DBAPIError, SQLAlchemyError) as error:
             raise StoreError(
                 f"The database {self.where} refused the change: {_reason(error)}."
+            ) from error
+        except Exception as error:
+            if not _of_driver(error):
+                raise
+            raise StoreError(
+                f"The connection to the database {self.where} broke: {_reason(error)}.",
+                hint="Check that it is running and reachable; nothing was recorded.",
             ) from error
 
     def _upgrade(self, *, create: bool) -> None:
@@ -224,6 +236,18 @@ def _engine(url: str) -> Engine:
     raise StoreError(
         f"{backend} is not a database that Freehold knows.", hint="Use PostgreSQL or SQLite."
     )
+
+
+def _of_driver(error: Exception) -> bool:
+    """Whether an error that the library has not wrapped was raised in the driver, and not by who
+    uses the connection: pg8000's own where it is asked to connect, ping or roll back, and what the
+    network raised below it."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "pg8000":
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
