@@ -126,7 +126,7 @@ class Serve:
     host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 opens it to the network.")
     port: int = setting(8080, "TCP port; 0 takes a free one.")
     workers: int = setting(1, "Processes that share the port and the threads.")
-    threads: int = setting(0, "Threads of the engine; 0: one a physical core.")
+    threads: int = setting(0, "Threads of the engine; 0: as measured best at export.")
     batch_tokens: int = setting(4096, "Most tokens in one batch, padding included.")
     queue_tokens: int = setting(65536, "Most tokens that wait; beyond that a request gets a 429.")
     queue_bytes: int = setting(

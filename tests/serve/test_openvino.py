@@ -89,9 +89,9 @@ def test_only_few_shapes_reach_it(folder: Path, monkeypatch: pytest.MonkeyPatch)
         def __init__(self, real: object) -> None:
             self._real = real
 
-        def start_async(self, inputs: dict[str, NDArray[np.int64]], share_inputs: bool) -> None:
+        def infer(self, inputs: dict[str, NDArray[np.int64]], share_inputs: bool) -> None:
             seen.add(inputs["input_ids"].shape)
-            self._real.start_async(inputs, share_inputs=share_inputs)
+            self._real.infer(inputs, share_inputs=share_inputs)
 
         def __getattr__(self, name: str) -> object:
             return getattr(self._real, name)

@@ -90,16 +90,24 @@ class OpenVino:
     ) -> list[NDArray[np.float32]]:
         """The logits of some parts of a batch, one for each stream at most."""
         used = self._requests[: len(parts)]
+        if len(used) == 1:
+            # In this thread: handed to another one, a call of 16 tokens on a busy core waited a
+            # quarter longer (median 47 ms against 37).
+            (request,), (part,) = used, parts
+            request.infer({name: array[part] for name, array in feeds.items()}, share_inputs=True)
+            return [_logits(request)]
         # Its inputs are read where they stand, so they have to outlive the call.
         given = [{name: array[part] for name, array in feeds.items()} for part in parts]
         for request, inputs in zip(used, given, strict=True):
             request.start_async(inputs, share_inputs=True)
-        found = []
         for request in used:
             request.wait()
-            # The tensor is overwritten by the next call.
-            found.append(np.array(request.get_tensor(OUTPUT).data, np.float32))
-        return found
+        return [_logits(request) for request in used]
+
+
+def _logits(request: Any) -> NDArray[np.float32]:
+    """A copy: the tensor is overwritten by the next call."""
+    return np.array(request.get_tensor(OUTPUT).data, np.float32)
 
 
 def _widened(array: NDArray[Any], length: int) -> NDArray[Any]:
