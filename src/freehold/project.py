@@ -17,6 +17,7 @@ __all__ = [
     "DataFiles",
     "PlanTerms",
     "Project",
+    "Release",
     "Serve",
     "TaskSection",
     "Tier",
@@ -156,6 +157,28 @@ class Serve:
         32, "Requests waiting or in work for each replica, above which there will be one more."
     )
     ray_address: str = setting("", "Ray cluster of --on ray; empty: a local one.")
+    follow_seconds: float = setting(
+        2.0, "How often a server looks for versions that were promoted, tried or taken back."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    canary_by: str = setting(
+        "customer",
+        "What a canary's share is of: customer or key (each keeps its side), or request.",
+    )
+    shadow_share: float = setting(1.0, "Share of the requests that a shadow is given, too.")
+    min_answers: int = setting(
+        200, "Answers of a canary and of the live version before their latencies are compared."
+    )
+    max_error_rate: float = setting(
+        0.02, "Error rate above which a canary is taken back by itself; 1: never."
+    )
+    max_latency_factor: float = setting(
+        2.0, "A canary so many times as slow as the live version is taken back; 0: never."
+    )
+    latency_quantile: float = setting(0.95, "Of the latencies that are compared, 0.5 to 0.999.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +255,7 @@ class Project:
     data: DataFiles = DataFiles()
     train: Train = Train()
     serve: Serve = Serve()
+    release: Release = Release()
     costs: Costs = Costs()
     billing: Billing = Billing()
     plans: tuple[PlanTerms, ...] = ()
@@ -271,6 +295,7 @@ SECTIONS: dict[str, type] = {
     "data": DataFiles,
     "train": Train,
     "serve": Serve,
+    "release": Release,
     "costs": Costs,
     "billing": Billing,
     "plans": PlanTerms,

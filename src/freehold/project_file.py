@@ -29,6 +29,7 @@ _CHOICES = {
     ("train", "adversarial"): ("none", "fgm", "pgd", "freelb", "rdrop", "copies"),
     ("train", "casing"): ("auto", "on", "off"),
     ("train", "precision"): ("auto", "fp32", "bf16"),
+    ("release", "canary_by"): ("customer", "key", "request"),
     ("plans", "unit"): ("inputs", "tokens"),
     ("project", "language"): ("en", "zh"),
 }
@@ -228,12 +229,19 @@ def _check_ranges(sections: dict[str, Any], path: Path, lines: tuple[str, ...]) 
         ("serve", "max_body_bytes", Decimal(64), None),
         ("serve", "replicas", Decimal(1), None),
         ("serve", "replica_requests", Decimal(1), None),
+        ("serve", "follow_seconds", Decimal("0.1"), None),
+        ("release", "shadow_share", None, Decimal(1)),
+        ("release", "min_answers", Decimal(20), None),
+        ("release", "max_error_rate", None, Decimal(1)),
+        ("release", "latency_quantile", Decimal("0.5"), Decimal("0.999")),
         ("train", "max_length", Decimal(8), None),
         ("train", "seed", None, Decimal(2**32 - 1)),
         ("billing", "tax_rate", None, Decimal("0.99")),
     )
     for section, key, least, most in rules:
         value = getattr(sections[section], key)
+        if isinstance(value, float):
+            value = Decimal(str(value))
         if (least is not None and value < least) or (most is not None and value > most):
             bound = f"at least {least}" if least is not None else f"at most {most}"
             _Place(path, lines, section).refuse(key, f"{key} is {value}.", f"Use {bound}.")

@@ -29,6 +29,7 @@ from serving import (
 from freehold.clock import SystemClock
 from freehold.errors import StoreError
 from freehold.serve.keys import KeyRing, revoke_key
+from freehold.serve.routes import Table
 from freehold.store import schema
 from freehold.store.database import Database
 
@@ -340,7 +341,7 @@ def test_ready_needs_models_and_a_database() -> None:
         assert response.headers["retry-after"]
         assert http.get("/health").status_code == 200
     with serving(NoGate()) as server, client(server) as http:
-        server._service.models.clear()
+        server._service.releases.table = Table.of({})
         assert "No model" in sentence(http.get("/ready"), 503)
 
 

@@ -11,7 +11,6 @@ from jsonschema import Draft202012Validator
 from serving import SETTINGS, FakeMeta, NoGate, client, serving
 
 from freehold.serve.contracts.hf import decode
-from freehold.serve.metrics import Metrics
 from freehold.serve.openapi import document
 from freehold.tasks.registry import kinds, task_of
 
@@ -76,12 +75,12 @@ def test_what_openapi_describes_of_batches() -> None:
 
 
 def test_metrics_and_log_fields(page: str) -> None:
-    for metric in Metrics().registry.collect():
-        names = (f"`{metric.name}`", f"`{metric.name}_total`")
-        assert any(name in page for name in names), metric.name
     log = io.StringIO()
     with serving(NoGate(), log=log) as server, client(server, "k") as http:
         http.post("/models/bank", json={"inputs": "a"})
+        for metric in server._service.metrics.registry.collect():
+            names = (f"`{metric.name}`", f"`{metric.name}_total`")
+            assert any(name in page for name in names), metric.name
     for field in json.loads(log.getvalue()):
         assert f"`{field}`" in page
 

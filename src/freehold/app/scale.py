@@ -29,6 +29,7 @@ class ReplicaOf:
 
     def __call__(self, threads: int) -> Service:
         from freehold.app.batches import open_batches
+        from freehold.app.follow import ProjectSource
         from freehold.app.sell import ProjectGate, open_engines
         from freehold.project_file import load_project
 
@@ -39,8 +40,14 @@ class ReplicaOf:
         database = open_database(project, {"FREEHOLD_DATABASE_URL": self.database_url})
         app = App(project, database, Registry(database, project.state, clock), clock)
         gate = ProjectGate(database, clock, server=f"srv_{secrets.token_hex(6)}")
-        batches = open_batches(app, settings, gate)
-        return Service(open_engines(app, threads), gate, settings, clock=clock, batches=batches)
+        return Service(
+            open_engines(app, threads),
+            gate,
+            settings,
+            clock=clock,
+            batches=open_batches(app, settings, gate),
+            source=ProjectSource(app, threads),
+        )
 
 
 def serve_on_ray(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None:

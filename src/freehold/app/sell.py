@@ -142,7 +142,8 @@ def reconciliation(app: App) -> Reconciliation:
 
 
 def serve(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None:
-    """Serve every live version until SIGTERM or Ctrl-C, metering each answer before it leaves.
+    """Serve every live version until SIGTERM or Ctrl-C, metering each answer before it leaves, and
+    follow what is promoted, tried and taken back meanwhile.
 
     With several workers this process starts and keeps them, and each comes here again.
     """
@@ -150,6 +151,7 @@ def serve(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None
     import sys
 
     from freehold.app.batches import open_batches
+    from freehold.app.follow import ProjectSource
     from freehold.serve.server import serve as run
     from freehold.serve.worker import Worker, threads_of
 
@@ -163,14 +165,16 @@ def serve(app: App, settings: Serve, *, on_ready: Callable[[str], None]) -> None
     settings = worker.settings if worker else settings
     gate = ProjectGate(app.database, app.clock, server=f"srv_{secrets.token_hex(6)}")
     try:
+        threads = threads_of(settings, worker)
         run(
-            open_engines(app, threads_of(settings, worker)),
+            open_engines(app, threads),
             gate,
             settings,
             clock=app.clock,
             on_ready=on_ready,
             worker=worker,
             batches=open_batches(app, settings, gate),
+            source=ProjectSource(app, threads),
         )
     finally:
         gate.close()

@@ -21,6 +21,7 @@ def command(output: Output) -> None:
     scores = PRETRAINED | {task_of(kind).score_name for kind in kinds()}
     with open_app(project_of(output)) as app:
         versions = app.registry.all()
+        tried = {trial.name: trial for trial in app.registry.stages.trials()}
     output.document({"versions": [version.document() for version in versions]})
     if not versions:
         output.show("No versions yet: run `freehold train`.")
@@ -32,6 +33,8 @@ def command(output: Output) -> None:
         score = next((f"{k} {v:.4f}" for k, v in version.metrics.items() if k in scores), "")
         cost = version.train_cost + version.label_cost
         stage = "[bold green]live[/]" if version.stage == "live" else version.stage
+        if version.stage == "canary" and version.name in tried:
+            stage = f"canary, {tried[version.name].terms.sentence()}"
         base = str(version.lineage.get("base", ""))
         seconds = f"{version.train_seconds:.0f} s"
         money = f"{cost:.2f} {version.currency}"

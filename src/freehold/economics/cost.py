@@ -7,19 +7,31 @@ make; beyond that the cost is spread over all that it has served.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from freehold.bill.periods import Period
 from freehold.meter.events import UsageRow
 from freehold.money import EXACT
 from freehold.project import Costs
+from freehold.registry.counts import shadow_days
 from freehold.store import schema
 
-__all__ = ["QUANTUM", "Making", "UsageCost", "add", "exact", "inputs_ever", "makings", "usage_cost"]
+__all__ = [
+    "QUANTUM",
+    "Making",
+    "UsageCost",
+    "add",
+    "exact",
+    "inputs_ever",
+    "makings",
+    "shadow_cost",
+    "usage_cost",
+]
 
 QUANTUM = Decimal("1e-18")
 """A single cost is rounded to this once; sums of such figures are exact in any order."""
@@ -100,6 +112,15 @@ def makings(connection: Connection) -> dict[tuple[str, int], Making]:
         )
         for row in rows
     }
+
+
+def shadow_cost(connection: Connection, periods: Sequence[Period], costs: Costs) -> Decimal:
+    """What shadow runs cost in these months, in major units: compute that nobody pays for."""
+    names = {period.name for period in periods}
+    days = shadow_days(connection, start=min(names), end=f"{max(names)}-99")
+    compute_us = sum(day.compute_us for day in days if day.day[:7] in names)
+    with localcontext(EXACT):
+        return exact(costs.machine_per_hour * compute_us / _US_PER_HOUR)
 
 
 def inputs_ever(rows: Iterable[UsageRow]) -> Mapping[tuple[str, int], int]:

@@ -94,12 +94,13 @@ class Report:
     total: Line
     fixed: Decimal
     accounts: Accounts
+    shadow: Decimal = Decimal(0)  # compute of answers that nobody was given
     stands_out: tuple[str, ...] = ()
 
     @property
     def operating_result(self) -> Decimal:
-        """Gross margin less fixed costs."""
-        return add((self.total.gross_margin, -self.fixed))
+        """Gross margin less fixed costs and shadow runs."""
+        return add((self.total.gross_margin, -self.fixed, -self.shadow))
 
     def document(self) -> dict[str, Any]:
         def lines(found: Iterable[Line]) -> list[dict[str, Any]]:
@@ -114,6 +115,7 @@ class Report:
             "versions": lines(self.versions),
             "total": self.total.document(self.currency),
             "fixed": plain(self.fixed, self.currency),
+            "shadow": plain(self.shadow, self.currency),
             "operating_result": plain(self.operating_result, self.currency),
             "stands_out": list(self.stands_out),
         }

@@ -19,7 +19,7 @@ from freehold.bill.customers import Customer, customers_in
 from freehold.bill.periods import Period, parse_period, period_of, refuse_future
 from freehold.clock import Clock
 from freehold.economics.cells import Cell, read_accounts
-from freehold.economics.cost import UsageCost, add
+from freehold.economics.cost import UsageCost, add, shadow_cost
 from freehold.economics.figures import NO_PLAN, NO_USAGE, Line, Report
 from freehold.economics.notes import stands_out
 from freehold.money import EXACT
@@ -44,6 +44,7 @@ def report(
         customers = customers_in(connection)
         periods = [period] if period else _months(connection, customers, now)
         accounts = read_accounts(connection, customers, periods, costs, currency, now)
+        shadow = shadow_cost(connection, periods, costs)
     cells = accounts.cells
     with localcontext(EXACT):
         fixed = costs.fixed_per_month * len(periods)
@@ -56,6 +57,7 @@ def report(
         total=_line("total", cells),
         fixed=fixed,
         accounts=accounts,
+        shadow=shadow,
     )
     return replace(made, stands_out=stands_out(made, costs, now))
 
@@ -64,7 +66,7 @@ def _months(connection: Connection, customers: list[Customer], now: datetime) ->
     """From the first month with usage, an invoice or a subscription to the present one."""
     starts = [s.starts_at for customer in customers for s in customer.subscriptions]
     names = [period_of(min(at, now)).name for at in starts]
-    for column in (schema.usage_events.c.at, schema.invoices.c.period):
+    for column in (schema.usage_events.c.at, schema.invoices.c.period, schema.shadow_counts.c.day):
         earliest = connection.scalar(sa.select(sa.func.min(column)))
         if earliest is not None:
             names.append(earliest[:7])

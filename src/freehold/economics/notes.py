@@ -30,6 +30,7 @@ def stands_out(report: Report, costs: Costs, now: datetime) -> tuple[str, ...]:
             *_making(report, costs),
             *_concentration(report),
             *_fixed(report),
+            *_shadow(report),
             *_to_do(report, now),
             *report.accounts.troubles,
         )
@@ -153,6 +154,14 @@ def _fixed(report: Report) -> Iterator[str]:
         )
     else:
         yield f"{text}; without a positive gross margin no growth covers them."
+
+
+def _shadow(report: Report) -> Iterator[str]:
+    if report.shadow:
+        yield (
+            f"Shadow runs, which nobody is billed for, cost {say(report.shadow, report.currency)} "
+            "of compute."
+        )
 
 
 def _to_do(report: Report, now: datetime) -> Iterator[str]:

@@ -125,6 +125,8 @@ def _result(report: Report) -> RenderableType:
     grid.add_row("Gross margin", _signed(report.total.gross_margin, currency))
     over = f"Fixed costs of {months} month{'s' if months > 1 else ''}"
     grid.add_row(over, _money(report.fixed, currency))
+    if report.shadow:
+        grid.add_row("Shadow runs", _amount(report.shadow, currency))
     result = _signed(report.operating_result, currency)
     result.stylize("bold")
     grid.add_row(Text("Operating result", style="bold"), result)

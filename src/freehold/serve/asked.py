@@ -38,6 +38,7 @@ class Asked:
     __slots__ = (
         "authorization",
         "body",
+        "cached",
         "caller",
         "came",
         "connection",
@@ -50,6 +51,7 @@ class Asked:
         "key",
         "length",
         "model",
+        "moved",
         "path",
         "receive",
         "replayed",
@@ -95,6 +97,8 @@ class Asked:
         self.tokens = 0
         self.replayed = False
         self.hold: Hold | None = None
+        self.cached = 0  # inputs that were asked before
+        self.moved = False  # to another engine, since the one that it was for failed
 
     def header(self, name: bytes) -> bytes | None:
         """The last header of this name, in lower case; for those that few requests have."""

@@ -78,6 +78,7 @@ class Batcher:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._queue = FairQueue(batch_tokens)
+        self._aside: Callable[[], None] | None = None
         self._stopping = False
         self._pace = 0.0  # tokens a second of engine time; written by the engine thread
         self._finished: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
@@ -147,6 +148,16 @@ class Batcher:
             job.failed = True
             self._queue.remove(job.engine, job.items)
         self._deliver([(job, result)])
+        return True
+
+    def aside(self, call: Callable[[], None]) -> bool:
+        """Run this in the engine thread once no request waits there, for as long as it takes; False
+        if one such call waits already, or it is too late. It must not raise."""
+        with self._wake:
+            if self._stopping or self._closing or self._aside is not None:
+                return False
+            self._aside = call
+            self._wake.notify()
         return True
 
     async def close(self) -> None:
@@ -220,10 +231,18 @@ class Batcher:
         while True:
             with self._wake:
                 while (chosen := self._choose()) is None and not self._stopping:
+                    if self._aside is not None:
+                        break
                     self._wake.wait()
-            if chosen is None:
+                call = None
+                if chosen is None:
+                    call, self._aside = self._aside, None
+            if chosen is not None:
+                self._run_batch(*chosen)
+            elif call is None or self._stopping:
                 break
-            self._run_batch(*chosen)
+            else:
+                call()
         self._finished.put(None)
 
     def _choose(self) -> tuple[ModelEngine, list[Item]] | None:

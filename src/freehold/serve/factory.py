@@ -20,9 +20,9 @@ from starlette.types import Receive, Scope, Send
 
 from freehold import __version__
 from freehold.clock import Clock, SystemClock
-from freehold.errors import FreeholdError, NotFoundError, StoreError, UnavailableError
+from freehold.errors import FreeholdError, StoreError, UnavailableError
 from freehold.project import Serve
-from freehold.serve import openapi, page
+from freehold.serve import listing, openapi, page
 from freehold.serve.batcher import Batcher
 from freehold.serve.batches.desk import Desk
 from freehold.serve.batches.ports import BatchStore
@@ -33,6 +33,7 @@ from freehold.serve.http import Front
 from freehold.serve.logs import RequestLog
 from freehold.serve.metrics import CONTENT_TYPE_LATEST, Metrics, together
 from freehold.serve.ports import Caller, Gate, ModelEngine
+from freehold.serve.releases import Releases, Source
 from freehold.serve.reply import Reply, new_request_id
 from freehold.serve.worker import Figures, Worker
 
@@ -55,20 +56,20 @@ class Service:
         log: TextIO | None = sys.stderr,
         worker: Worker | None = None,
         batches: BatchStore | None = None,
+        source: Source | None = None,
     ) -> None:
         """`models` by the name in the path; each is found as MODEL@VERSION too. `log`: where a line
         for each request goes, None for nowhere. `worker`: which of several processes this is.
-        `batches`: who keeps them, None: none are taken."""
-        self.models = dict(models)
-        for engine in models.values():
-            self.models.setdefault(f"{engine.meta.model}@{engine.meta.version}", engine)
-        self.named = dict(models)
+        `batches`: who keeps them, None: none are taken. `source`: what is to be loaded later on,
+        None: nothing else."""
         self.gate = gate
         self.settings = settings
         self.clock = clock or SystemClock()
         self.metrics = Metrics()
         self.worker = worker
         self._peers = Figures(worker, self.metrics.figures) if worker is not None else None
+        self.releases = Releases(models, source, self.metrics, self.clock, settings.follow_seconds)
+        self.metrics.watch_releases(lambda: self.releases.table)
         self.draining = False
         self.desk: Desk | None = None
         self._batches = batches
@@ -89,18 +90,21 @@ class Service:
         assert self._callers is not None, "the app's lifespan has not begun"
         return await self._callers.of((authorization or "").encode("latin-1"))
 
+    @property
+    def named(self) -> dict[str, ModelEngine]:
+        """The live engine of each model, by the name in the path."""
+        return {name: route.live for name, route in self.releases.table.named.items()}
+
+    @property
+    def models(self) -> dict[str, ModelEngine]:
+        """Every engine by the names that it is found under, MODEL@VERSION included."""
+        exact = {name: route.live for name, route in self.releases.table.exact.items()}
+        return {**exact, **self.named}
+
     def find(self, name: str, caller: Caller) -> ModelEngine:
         """The engine that answers a name, for a caller. Raises NotFoundError, and ForbiddenError
         where the caller's key is for other models."""
-        engine = self.models.get(name)
-        if engine is None:
-            loaded = ", ".join(sorted(self.models)) or "none"
-            raise NotFoundError(
-                f"There is no model {name[:80]!r} here; loaded: {loaded}.",
-                hint="GET /models lists them.",
-            )
-        caller.require(engine.meta.model, engine.meta.version)
-        return engine
+        return self.releases.find(name, caller)
 
     def listed(self, caller: Caller) -> list[tuple[str, ModelEngine]]:
         """The models that a caller may ask, by the names that are shown, in order."""
@@ -119,9 +123,10 @@ class Service:
             self.gate.settle,
             batch_tokens=self.settings.batch_tokens,
             queue_tokens=self.settings.queue_tokens,
-            observer=self.metrics,
+            observer=self.releases.watch,
             clock=self.clock,
         )
+        await loop.run_in_executor(self.pool, self.releases.start, self._batcher.aside)
         self.metrics.watch_queue(lambda: self._batcher.tokens if self._batcher else 0)
         self._callers = Callers(self.gate, self.pool)
         self._log = RequestLog(
@@ -130,7 +135,7 @@ class Service:
         if self._peers is not None:
             await self._peers.open()
         self._front = Front(
-            self.find,
+            self.releases,
             self.gate,
             self._callers,
             self.settings,
@@ -172,6 +177,8 @@ class Service:
         if self._log is not None:
             self._log.flush()
         if self.pool is not None:
+            # After the drain, so that the last answers are counted too.
+            await asyncio.get_running_loop().run_in_executor(self.pool, self.releases.stop)
             self.pool.shutdown()
 
     async def figures(self) -> bytes:
@@ -262,7 +269,7 @@ def _add_routes(app: FastAPI, service: Service, docs: str) -> None:
     @app.get("/models")
     async def models(request: Request) -> Response:
         caller = await service.caller(request.headers.get("authorization"))
-        return _json({"models": [_model(name, e) for name, e in service.listed(caller)]})
+        return _json(listing.models(service.releases.table, caller))
 
     @app.get("/health")
     async def health() -> Response:
@@ -295,18 +302,6 @@ def _identified(send: Send) -> Send:
         await send(message)
 
     return wrapped
-
-
-def _model(name: str, engine: ModelEngine) -> dict[str, Any]:
-    meta = engine.meta
-    return {
-        "name": name,
-        "model": meta.model,
-        "version": meta.version,
-        "task": meta.task,
-        "labels": list(meta.labels),
-        "max_length": meta.max_length,
-    }
 
 
 def _json(value: Any) -> Response:

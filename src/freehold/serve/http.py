@@ -17,19 +17,27 @@ from functools import partial
 from typing import Any
 
 from freehold.clock import Clock
-from freehold.errors import ConflictError, FreeholdError, LimitError, UnavailableError
+from freehold.errors import (
+    ConflictError,
+    FreeholdError,
+    LimitError,
+    NotFoundError,
+    UnavailableError,
+)
 from freehold.project import Serve
+from freehold.serve.accepted import broken
 from freehold.serve.asked import Asked, ClientGoneError, Receive, Scope
 from freehold.serve.batcher import Batcher, CancelledJob, Job
 from freehold.serve.cache import AnswerCache
 from freehold.serve.callers import Callers
-from freehold.serve.contracts.base import Contract, Find
+from freehold.serve.contracts.base import Contract
 from freehold.serve.flights import Flights
 from freehold.serve.holding import take
 from freehold.serve.inflate import WORTH, deflate, inflate
 from freehold.serve.logs import RequestLog
 from freehold.serve.metrics import Metrics
-from freehold.serve.ports import Gate, Recorded
+from freehold.serve.ports import Gate, ModelEngine, Recorded
+from freehold.serve.releases import Releases
 from freehold.serve.reply import ID_BYTES, Headers, Reply, Send, respond
 
 __all__ = ["Front"]
@@ -39,6 +47,8 @@ _log = logging.getLogger("freehold.serve")
 _LONG_BODY = 4096
 _AS_IT_IS = (b"", b"identity")
 _REPLAYED: Headers = ((b"idempotency-replayed", b"true"),)
+_LEAVING = (Recorded.METERED, Recorded.REPLAYED)
+_FAILED = 500  # which blames the engine; what the database does not take is a 503
 _GONE = 499  # in logs and metrics alone: the client left before its request was begun
 
 
@@ -47,7 +57,7 @@ class Front:
 
     def __init__(
         self,
-        find: Find,
+        releases: Releases,
         gate: Gate,
         callers: Callers,
         settings: Serve,
@@ -57,7 +67,8 @@ class Front:
         clock: Clock,
         pool: ThreadPoolExecutor,
     ) -> None:
-        self._find = find
+        self._releases = releases
+        self._find = releases.find
         self._gate = gate
         self._callers = callers
         self._settings = settings
@@ -171,22 +182,23 @@ class Front:
         )
         return (stored, True) if stored is not None else await self._answer(contract, asked)
 
-    async def _answer(self, contract: Contract, asked: Asked) -> tuple[bytes, bool]:
-        """Queue the request and wait until its answer is recorded; whether it is another's."""
-        engine, request = contract.read(asked, self._find, self._settings.max_inputs)
-        texts, known = request.texts, None
+    async def _answer(
+        self, contract: Contract, asked: Asked, failed: ModelEngine | None = None
+    ) -> tuple[bytes, bool]:
+        """Queue the request and wait until its answer is recorded; whether it is another's.
+
+        What an engine `failed` to answer is asked of the live version once, if that is another:
+        whom a canary was given to does not suffer for it.
+        """
+        find = self._find if failed is None else self._releases.find_live
+        engine, request = contract.read(asked, find, self._settings.max_inputs)
+        if failed is not None:
+            if engine is failed:
+                raise broken()
+            self._releases.watch.answered(asked.model, asked.version, _FAILED, None)
+            asked.moved = True
         asked.model, asked.version = engine.meta.model, engine.meta.version
-        if self._cache is not None:
-            found = [self._cache.find(engine, text) for text in texts]
-            texts = tuple(text for text, entry in zip(texts, found, strict=True) if entry is None)
-            known = [entry and entry[1] for entry in found]
-        if len(asked.body) > _LONG_BODY:
-            encoded = await self._loop.run_in_executor(self._pool, engine.encode, texts)
-        else:
-            encoded = engine.encode(texts)
-        if known is not None:
-            fresh = iter(encoded)
-            encoded = [entry[0] if entry is not None else next(fresh) for entry in found]
+        encoded, known = await self._encoded(engine, request.texts, len(asked.body))
         request.admit(encoded)
         asked.inputs, asked.tokens = len(encoded), sum(text.length for text in encoded)
         caller = asked.caller
@@ -206,28 +218,54 @@ class Front:
             hold=hold,
             known=known,
         )
+        asked.cached = job.cached_inputs
         try:
             result = await self._wait(job, asked)
         finally:
             if hold is not None:
                 hold.release()  # unless it was settled
         if isinstance(result, FreeholdError):
+            if result.status == _FAILED and failed is None:
+                return await self._again(contract, asked, engine)
             raise result
         if isinstance(result, CancelledJob):
             raise ClientGoneError
-        if result.recorded is Recorded.CONFLICT:
-            raise ConflictError(
-                "This Idempotency-Key was used for a request with another path or body.",
-                hint="Send a new key with a new request.",
-            )
-        if result.recorded is Recorded.REFUSED:
-            raise LimitError(
-                "What was held for this request has lapsed, and nothing is left to pay for it.",
-                hint="Try again after the time in Retry-After.",
-            )
-        if known is not None:
+        if known is not None and result.recorded in _LEAVING:
             self._remember(job, request.texts, known)
-        return result.body, result.recorded is Recorded.REPLAYED
+        if result.recorded is Recorded.METERED:
+            if self._releases.shadowing and not job.cached_inputs:
+                self._releases.shadow(engine, request.texts, job.logits, job.compute_us)
+            return result.body, False
+        if result.recorded is Recorded.REPLAYED:
+            return result.body, True
+        raise _unpaid(result.recorded)
+
+    async def _encoded(
+        self, engine: ModelEngine, texts: Sequence[Any], size: int
+    ) -> tuple[Sequence[Any], list[Any] | None]:
+        """The inputs of a body of so many bytes as the engine takes them; with a cache, what it
+        knows of each, too: logits or None."""
+        known = None
+        if self._cache is not None:
+            found = [self._cache.find(engine, text) for text in texts]
+            texts = tuple(text for text, entry in zip(texts, found, strict=True) if entry is None)
+            known = [entry and entry[1] for entry in found]
+        if size > _LONG_BODY:
+            encoded = await self._loop.run_in_executor(self._pool, engine.encode, texts)
+        else:
+            encoded = engine.encode(texts)
+        if known is not None:
+            fresh = iter(encoded)
+            encoded = [entry[0] if entry is not None else next(fresh) for entry in found]
+        return encoded, known
+
+    async def _again(
+        self, contract: Contract, asked: Asked, failed: ModelEngine
+    ) -> tuple[bytes, bool]:
+        try:
+            return await self._answer(contract, asked, failed)
+        except NotFoundError:  # a version that was asked by its number, and is gone
+            raise broken() from None
 
     def _remember(self, job: Job, texts: Sequence[Any], known: Sequence[Any]) -> None:
         """Keep what was computed for this request, now that it is recorded."""
@@ -266,6 +304,10 @@ class Front:
     def _note(self, asked: Asked, status: int, started: float) -> None:
         seconds = self._clock.monotonic() - started
         self._metrics.request(asked.model, status, seconds)
+        if not asked.moved:
+            # What the cache knew says nothing of how fast the version is.
+            timed = None if asked.cached else seconds
+            self._releases.watch.answered(asked.model, asked.version, status, timed)
         self._request_log.write(
             {
                 "request": asked.request_id,
@@ -280,3 +322,16 @@ class Front:
                 "ms": round(seconds * 1e3, 2),
             }
         )
+
+
+def _unpaid(recorded: Recorded) -> FreeholdError:
+    """Why an answer that was made does not leave."""
+    if recorded is Recorded.CONFLICT:
+        return ConflictError(
+            "This Idempotency-Key was used for a request with another path or body.",
+            hint="Send a new key with a new request.",
+        )
+    return LimitError(
+        "What was held for this request has lapsed, and nothing is left to pay for it.",
+        hint="Try again after the time in Retry-After.",
+    )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from freehold.serve.ports import ModelEngine
+from freehold.serve.routes import Table
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics", "together"]
 
@@ -68,6 +70,10 @@ class Metrics:
     def watch_queue(self, tokens: Callable[[], float]) -> None:
         """Ask `tokens` for the length of the queue whenever the metrics are read."""
         self._queue.set_function(tokens)
+
+    def watch_releases(self, table: Callable[[], Table]) -> None:
+        """Ask `table` for what is loaded whenever the metrics are read."""
+        self.registry.register(_Loaded(table))
 
     def request(self, model: str, status: int, seconds: float) -> None:
         """`model` is the name of a loaded model or empty, never what a client made up."""
@@ -171,3 +177,29 @@ class _Collected(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families
+
+
+class _Loaded(Collector):
+    """What is loaded and what could not be, as of the moment it is asked."""
+
+    def __init__(self, table: Callable[[], Table]) -> None:
+        self._table = table
+
+    def collect(self) -> Iterator[Metric]:
+        table = self._table()
+        loaded = GaugeMetricFamily(
+            "freehold_loaded",
+            "1 for each version that is loaded, by what it is loaded for.",
+            labels=("model", "version", "stage"),
+        )
+        for item in table.loaded:
+            for stage in item.stages:
+                loaded.add_metric((item.engine.meta.model, str(item.engine.meta.version), stage), 1)
+        troubles = GaugeMetricFamily(
+            "freehold_load_failed",
+            "1 for each version that should be loaded and could not be opened.",
+            labels=("model", "version"),
+        )
+        for name in table.troubles:
+            troubles.add_metric(name.rsplit("@", 1), 1)
+        yield from (loaded, troubles)

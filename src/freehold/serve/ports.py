@@ -7,7 +7,7 @@ The gate knows who asks and records what was answered. The server knows neither 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -258,6 +258,10 @@ class ModelEngine(Protocol):
 
     @property
     def meta(self) -> ModelMeta: ...
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What was tuned on dev: temperature, thresholds …"""
+        ...
 
     def encode(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """One EncodedText an input."""

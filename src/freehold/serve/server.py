@@ -25,6 +25,7 @@ from freehold.serve.listening import BACKLOG, listen, url_of
 from freehold.serve.logs import log_as_json
 from freehold.serve.ports import Gate, ModelEngine
 from freehold.serve.protocol import Limits, ServeProtocol
+from freehold.serve.releases import Source
 from freehold.serve.worker import Worker
 
 __all__ = ["SWITCH_SECONDS", "ServerThread", "listen", "serve", "url_of"]
@@ -47,6 +48,7 @@ def serve(
     log: TextIO | None = None,
     worker: Worker | None = None,
     batches: BatchStore | None = None,
+    source: Source | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then stop accepting, finish what was begun, and return.
 
@@ -67,6 +69,7 @@ def serve(
             log=log or sys.stderr,
             worker=worker,
             batches=batches,
+            source=source,
         )
         server = _Server(service, listener, on_ready)
         # What is there now stays: looking through it for garbage again and again would hold up
@@ -92,9 +95,12 @@ class ServerThread:
         clock: Clock | None = None,
         log: TextIO | None = None,
         batches: BatchStore | None = None,
+        source: Source | None = None,
     ) -> None:
         """As `serve`; without `log` there are no request lines, and loggers stay as they are."""
-        self._service = Service(models, gate, settings, clock=clock, log=log, batches=batches)
+        self._service = Service(
+            models, gate, settings, clock=clock, log=log, batches=batches, source=source
+        )
         self._listener = listen(settings.host, settings.port)
         self._ready = threading.Event()
         self._server = _Server(self._service, self._listener, lambda _: self._ready.set())
@@ -196,10 +202,11 @@ class _Server(uvicorn.Server):
         handled = (signal.SIGTERM, signal.SIGINT)
         for number in handled:
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._service.releases.wake)
         try:
             yield
         finally:
-            for number in handled:
+            for number in (*handled, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
     def _on_signal(self) -> None:

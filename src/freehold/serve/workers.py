@@ -74,6 +74,7 @@ class _Crew:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, signal.SIGTERM)
+        loop.add_signal_handler(signal.SIGHUP, self._tell, signal.SIGHUP)
         kept = [asyncio.create_task(self._keep(index)) for index in range(self._count)]
         announced = asyncio.create_task(self._announce(on_ready))
         try:
@@ -84,7 +85,7 @@ class _Crew:
             raise
         finally:
             announced.cancel()
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
     async def _announce(self, on_ready: Callable[[], None]) -> None:
@@ -94,6 +95,9 @@ class _Crew:
     def _stop(self, number: int) -> None:
         """Asked twice, the workers are asked twice, too: they do not wait for clients then."""
         self._stopping.set()
+        self._tell(number)
+
+    def _tell(self, number: int) -> None:
         for process in self._running.values():
             if process.returncode is None:
                 process.send_signal(number)

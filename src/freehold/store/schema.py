@@ -26,6 +26,7 @@ __all__ = [
     "batch_chunks",
     "batches",
     "bundles",
+    "canary_counts",
     "customers",
     "entries",
     "holds",
@@ -33,7 +34,9 @@ __all__ = [
     "limits",
     "metadata",
     "postings",
+    "releases",
     "served",
+    "shadow_counts",
     "stage_changes",
     "studies",
     "subscriptions",
@@ -43,7 +46,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a test holds it equal to Alembic's own head."""
 
 metadata = MetaData(
@@ -65,7 +68,7 @@ versions = Table(
     Column("model", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("task", Text, nullable=False),
-    Column("stage", Text, nullable=False),  # candidate, live, retired
+    Column("stage", Text, nullable=False),  # candidate, shadow, canary, live, retired
     Column("created_at", Text, nullable=False),
     Column("labels", Text, nullable=False),  # JSON list
     Column("lineage", Text, nullable=False),  # JSON: base, data, recipe, seed, parent
@@ -102,7 +105,62 @@ stage_changes = Table(
     Column("from_stage", Text, nullable=False),
     Column("to_stage", Text, nullable=False),
     Column("at", Text, nullable=False),
-    Column("reason", Text, nullable=False),  # promote, rollback
+    # promote, rollback, shadow, canary, stop, auto-rollback, replaced, load, unload
+    Column("reason", Text, nullable=False),
+    Column("detail", Text),  # why, in a sentence
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", _Big, primary_key=True, autoincrement=True),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("kind", Text, nullable=False),  # shadow, canary, kept
+    Column("against", Integer),  # the version that was live; none of what is only kept loaded
+    Column("share", Integer, nullable=False),  # of a canary, in hundredths of a percent
+    Column("customers", Text, nullable=False),  # JSON list: ids of those who get it in any case
+    Column("sticky", Text, nullable=False),  # what the share is of: customer, key, request
+    Column("rule", Text, nullable=False),  # JSON: when it is taken back by itself
+    Column("started_at", Text, nullable=False),
+    Column("ended_at", Text),
+    Column("outcome", Text),  # why it ended, as in stage_changes
+    Index("ix_releases_model", "model"),
+)
+
+canary_counts = Table(
+    "canary_counts",
+    metadata,
+    Column("release_id", _Big, ForeignKey("releases.id"), nullable=False),
+    Column("version", Integer, nullable=False),  # the canary, or the one that it is held against
+    Column("server", Text, nullable=False),
+    Column("minute", Text, nullable=False),  # YYYY-MM-DDTHH:MM
+    Column("answers", _Big, nullable=False),
+    Column("errors", _Big, nullable=False),  # requests that it failed, beside the answers
+    Column("latencies", Text, nullable=False),  # JSON: from a request's head to its answer
+    Column("batches", Text, nullable=False),  # JSON: time of a batch, by its tokens
+    PrimaryKeyConstraint("release_id", "version", "server", "minute"),
+)
+
+shadow_counts = Table(
+    "shadow_counts",
+    metadata,
+    Column("release_id", _Big, ForeignKey("releases.id"), nullable=False),
+    Column("day", Text, nullable=False),  # YYYY-MM-DD
+    Column("server", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("against", Integer, nullable=False),
+    Column("runs", _Big, nullable=False),  # each of one request's texts
+    Column("failed", _Big, nullable=False),  # runs that failed, beside those
+    Column("inputs", _Big, nullable=False),
+    Column("tokens", _Big, nullable=False),
+    Column("compared", _Big, nullable=False),  # inputs whose answers were compared
+    Column("agreed", _Big, nullable=False),  # of them, in millionths
+    Column("compute_us", _Big, nullable=False),
+    Column("live_compute_us", _Big, nullable=False),  # of the same inputs, by the live version
+    PrimaryKeyConstraint("release_id", "day", "server"),
+    Index("ix_shadow_counts_day", "day"),
 )
 
 studies = Table(
