@@ -48,7 +48,7 @@ class OpenVino:
                 f"The bundle in {folder} is for a processor with bf16, which this one lacks.",
                 hint="Export the model again on this machine.",
             )
-        # What int8 leaves in floating point is faster in bf16 and no less exact than its products.
+        # What int8 leaves in floating point: in bf16 where the processor has it, as OpenVINO would.
         hint = _HINTS.get(precision, "bf16" if bf16 else "f32")
         self._tuning, self._longest = tuning, longest
         core = openvino.Core()
