@@ -15,14 +15,15 @@ async def take(gate: Gate, caller: Caller, inputs: int, tokens: int) -> Hold:
     taken = gate.hold(caller, inputs, tokens)
     if not isinstance(taken, Future):
         return taken
+    waited = asyncio.wrap_future(taken)
     try:
-        return await asyncio.shield(asyncio.wrap_future(taken))
+        return await asyncio.shield(waited)
     except asyncio.CancelledError:
-        taken.add_done_callback(_forget)
+        waited.add_done_callback(_forget)
         raise
 
 
-def _forget(taken: Future[Hold]) -> None:
+def _forget(taken: asyncio.Future[Hold]) -> None:
     """Give back what was taken for a request that is not there any more."""
     if not taken.cancelled() and taken.exception() is None:
         taken.result().release()

@@ -66,6 +66,8 @@ class Answerer:
         self._clock = clock
         self._max_inputs = max_inputs
         self._alone = asyncio.Lock()
+        # What is left of a wallet is for the lines that come first.
+        self._in_order = asyncio.Lock()
 
     async def answer(
         self, batch: Batch, chunk: Chunk, caller: Caller, engine: ModelEngine
@@ -74,16 +76,19 @@ class Answerer:
         UnavailableError if the server is stopping."""
         started = self._clock.monotonic()
         loop = asyncio.get_running_loop()
-        ready = await loop.run_in_executor(self._pool, _prepare, chunk, engine, self._max_inputs)
         rest: Chunk | None = None
         refusal: FreeholdError | None = None
         tasks: list[asyncio.Task[_Told]] = []
         holds: list[Hold] = []
         try:
-            if caller.allowances:
-                ready, refusal = await self._held(ready, caller, holds)
-                if refusal is not None:
-                    chunk, rest = divide(chunk, len(ready))
+            async with self._in_order:
+                ready = await loop.run_in_executor(
+                    self._pool, _prepare, chunk, engine, self._max_inputs
+                )
+                if caller.allowances:
+                    ready, refusal = await self._held(ready, caller, holds)
+                    if refusal is not None:
+                        chunk, rest = divide(chunk, len(ready))
             tasks += [loop.create_task(self._tell(batch, one, caller, engine)) for one in ready]
             told = [await task for task in tasks]
         except BaseException:

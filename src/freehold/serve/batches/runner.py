@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from freehold.clock import Clock
-from freehold.errors import FreeholdError, NotFoundError, StoreError, UnavailableError
+from freehold.errors import FreeholdError, LimitError, NotFoundError, StoreError, UnavailableError
 from freehold.serve.batches.answer import Answerer
 from freehold.serve.batches.ports import Answered, Batch, BatchStore, Chunk, Kept
 from freehold.serve.ports import Caller, ModelEngine
@@ -103,6 +103,7 @@ class Runner:
         self._changed(batch.id)
         holding = self._loop.create_task(self._hold(batch))
         reason: str | None = None
+        pause = 0.0
         well = True
         try:
             await self._go_on(batch)
@@ -114,14 +115,13 @@ class Runner:
             well = False
         except FreeholdError as error:
             reason = error.sentence()
+            pause = min(_PAUSE, error.retry_after if isinstance(error, LimitError) else _PAUSE)
         finally:
             holding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await holding
             self._changed(batch.id)
-        await self._ask(
-            self._store.yield_turn, batch, reason=reason, seconds=_PAUSE if reason else 0.0
-        )
+        await self._ask(self._store.yield_turn, batch, reason=reason, seconds=pause)
         self._changed(batch.id)
         return well
 
