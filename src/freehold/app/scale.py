@@ -1,4 +1,4 @@
-"""The same server as replicas on Ray: what each of them opens, and how many there may be."""
+"""Beyond one machine: how many a traffic needs, and the same server as replicas on Ray."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freehold.app import App, open_database
 from freehold.clock import SystemClock
@@ -15,7 +16,10 @@ from freehold.registry import Registry
 from freehold.serve.factory import Service
 from freehold.settings import read_environment
 
-__all__ = ["ReplicaOf", "serve_on_ray"]
+if TYPE_CHECKING:
+    from freehold.economics.capacity import Capacity, Traffic
+
+__all__ = ["ReplicaOf", "capacity_for", "serve_on_ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +81,25 @@ def _require_shared(dialect: str, settings: Serve) -> None:
     raise InputError(
         f"{who} cannot share SQLite, which is for one machine.",
         hint="Set FREEHOLD_DATABASE_URL to PostgreSQL: postgresql://USER:PASSWORD@HOST/NAME.",
+    )
+
+
+def capacity_for(
+    app: App, reference: str | None, traffic: Traffic, *, share: float, busy: float
+) -> Capacity:
+    """What a version needs to answer a traffic, by what its export measured on that machine, at
+    [costs] machine_per_hour. Raises NotFoundError where it was never exported."""
+    from freehold.economics.capacity import capacity
+
+    version = app.version(reference)
+    bundle = app.registry.bundle(version)
+    return capacity(
+        traffic,
+        version=version.name,
+        engine=f"{bundle.engine} {bundle.precision}",
+        measured=float(bundle.report["inputs_per_second"]),
+        machine_per_hour=app.project.costs.machine_per_hour,
+        currency=app.project.currency,
+        share=share,
+        busy=busy,
     )

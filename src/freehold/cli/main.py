@@ -34,6 +34,7 @@ VERBS = {
     "limit": ("limit", "Set and show rate limits and quotas of a customer or key."),
     "wallet": ("wallet", "Top up and show a customer's prepaid units."),
     "serve": ("serve", "Serve the live versions as an HTTP API."),
+    "capacity": ("capacity", "How many machines a traffic needs, and what they cost."),
     "invoice": ("invoice", "Close a period, list and write invoices."),
     "report": ("report", "Which version, customer and plan earns its keep."),
     "reconcile": ("reconcile", "Prove that served = metered = rated = invoiced = ledger."),
