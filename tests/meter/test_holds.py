@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -191,9 +192,22 @@ def test_a_settlement_that_is_repeated_takes_nothing_more(database: Database) ->
     with_ada(database, 5)
     one = dealer(database, clock)
     works = [work(now(one, WALLET, inputs=2), 2)]
-    for _ in range(2):
+    for recorded in (Recorded.METERED, Recorded.REPLAYED):
         (outcome,) = settle_all(database, one, works, clock, "s1")
-        assert outcome.recorded is Recorded.METERED
+        assert outcome.recorded is recorded
+    assert row(database, WALLET) == (5, 2, 0)
+
+
+def test_a_request_that_two_servers_had_is_paid_once(database: Database) -> None:
+    """A proxy gives a request to another server when it does not hear from the first."""
+    clock = ManualClock()
+    with_ada(database, 5)
+    for server, recorded in (("s1", Recorded.METERED), ("s2", Recorded.REPLAYED)):
+        one = dealer(database, clock, server)
+        works = [replace(work(now(one, WALLET, inputs=2), 2), request_id="both")]
+        (outcome,) = settle(database, one, works, clock, server)
+        assert outcome.recorded is recorded
+        one.close()
     assert row(database, WALLET) == (5, 2, 0)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -48,7 +49,7 @@ def settle(
     becomes use in the same transaction; one that has lapsed is taken anew, and where nothing is
     left the work is REFUSED, and not metered. A request id is metered once: works that were
     recorded already, as after a commit whose acknowledgement was lost, or by another server that
-    had the same request before it died, change nothing.
+    had the same request before it died, change nothing and are REPLAYED.
 
     Raises StoreError; nothing is recorded then.
     """
@@ -80,16 +81,23 @@ def settle_within(
     ]
     balances = rows_to_settle(database, connection, paid, now)
     counted = _insert_events(database, connection, paid, at)
+    fresh = _fresh(works, counted)
     if balances:
-        new = {work.request_id: work for work in paid if work.request_id in counted}
-        refused = settle_holds(connection, balances, list(new.values()), server, now)
+        new = list(itertools.compress(works, fresh))
+        refused = settle_holds(connection, balances, new, server, now)
         if refused:
             outcomes = _refuse(connection, works, outcomes, refused)
-            counted -= refused
-    rows = _served(tallies, _beyond(works, counted), server, at)
+            fresh = _fresh(works, counted - refused)
+    uncounted = [work for work, is_new in zip(works, fresh, strict=True) if not is_new]
+    rows = _served(tallies, uncounted, server, at)
     if rows:
         database.insert_missing(connection, schema.served, "at", rows)
-    return outcomes
+    return [
+        outcome
+        if is_new or outcome.recorded is not Recorded.METERED
+        else replace(outcome, recorded=Recorded.REPLAYED)
+        for outcome, is_new in zip(outcomes, fresh, strict=True)
+    ]
 
 
 def replay(database: Database, customer_id: str, key: str, digest: str) -> bytes | None:
@@ -216,16 +224,14 @@ def _insert_events(
     return set(database.insert_missing(connection, schema.usage_events, "request_id", rows))
 
 
-def _beyond(works: Sequence[Work], counted: Iterable[str]) -> list[Work]:
-    """The works that no event was inserted for; of works with one request id the first has it."""
+def _fresh(works: Sequence[Work], counted: Iterable[str]) -> list[bool]:
+    """Whether a work is the one that its event was inserted for: of those with one id the first."""
     left = set(counted)
-    beyond = []
+    found = []
     for work in works:
-        if work.request_id in left:
-            left.remove(work.request_id)
-        else:
-            beyond.append(work)
-    return beyond
+        found.append(work.request_id in left)
+        left.discard(work.request_id)
+    return found
 
 
 def _served(

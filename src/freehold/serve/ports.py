@@ -173,7 +173,7 @@ class Recorded(enum.Enum):
     """What became of a work when it was to be recorded."""
 
     METERED = "metered"  # recorded by this call: its answer leaves, and is paid for
-    REPLAYED = "replayed"  # its key was answered before: that answer leaves, nothing is metered
+    REPLAYED = "replayed"  # its key, or it itself, was answered before: nothing is metered
     CONFLICT = "conflict"  # its key belongs to another payload: no answer leaves
     REFUSED = "refused"  # its hold had lapsed and nothing is left to pay for it: no answer leaves
 
