@@ -23,14 +23,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from serving import rows
 
 from freehold.bill.customers import add_customer
-from freehold.clock import SystemClock
+from freehold.bill.wallets import top_up, wallet_of
+from freehold.clock import ManualClock, SystemClock
+from freehold.meter.holds import free_lapsed
 from freehold.project import PlanTerms
 from freehold.serve.keys import create_key
 from freehold.store import schema
@@ -402,9 +404,23 @@ def violations(database: Database, diary: Diary) -> list[str]:
 
 
 def customers(database: Database, starts: datetime | None = None) -> dict[bool, str]:
-    """A key each for ada, whose requests have Idempotency-Keys, and bob, whose have none."""
+    """A key each for ada, whose requests have Idempotency-Keys, and bob, whose have none. Ada pays
+    ahead and bob has a quota, so that what is held for requests dies with servers, too."""
     clock = SystemClock()
-    plan = PlanTerms(name="free")
-    for name in ("ada", "bob"):
+    ahead, free = PlanTerms(name="ahead", prepaid=True), PlanTerms(name="free", quota=10**9)
+    for name, plan in (("ada", ahead), ("bob", free)):
         add_customer(database, name, plan, clock, currency="EUR", customer_id=name, starts=starts)
+    top_up(database, "ada", 10**9, clock)
     return {name == "ada": create_key(database, name, clock)[1] for name in ("ada", "bob")}
+
+
+def unpaid(database: Database) -> list[str]:
+    """What is wrong with ada's wallet once the holds of servers that were killed have lapsed."""
+    free_lapsed(database, ManualClock(SystemClock().now() + timedelta(days=1)))
+    wallet = wallet_of(database, "ada")
+    events = rows(database, schema.usage_events)
+    metered = sum(event.inputs for event in events if event.customer_id == "ada")
+    found = [] if wallet.held == 0 else [f"{wallet.held} units are held by nobody"]
+    if wallet.used != metered:
+        found.append(f"{metered} units were metered, {wallet.used} were taken from the wallet")
+    return found

@@ -10,7 +10,7 @@ import random
 from pathlib import Path
 
 import pytest
-from killing import Load, customers, nursery, violations
+from killing import Load, customers, nursery, unpaid, violations
 
 from freehold.bill.reconcile import reconcile
 from freehold.clock import SystemClock
@@ -29,6 +29,7 @@ def test_nothing_is_lost_or_doubled_when_the_server_is_killed(
     assert violations(database, load.diary) == []
     books = reconcile(database, SystemClock())
     assert books.difference == 0
+    assert unpaid(database) == []
     assert books.served == books.metered > 0
     load.assert_replays(KILLS, servers)
 
