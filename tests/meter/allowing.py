@@ -93,7 +93,7 @@ def row(database: Database, allowance: Allowance, period: str = "") -> tuple[int
 def held_by(database: Database) -> dict[tuple[str, str], int]:
     with database.read() as connection:
         rows = connection.execute(sa.select(schema.holds))
-        return {(row.server, row.allowance): row.units for row in rows}
+        return {(row.server, row.allowance): row.units for row in rows if row.units}
 
 
 def metered(database: Database) -> int:

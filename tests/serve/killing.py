@@ -403,14 +403,19 @@ def violations(database: Database, diary: Diary) -> list[str]:
     return found
 
 
-def customers(database: Database, starts: datetime | None = None) -> dict[bool, str]:
+def customers(
+    database: Database, starts: datetime | None = None, *, limits: bool = True
+) -> dict[bool, str]:
     """A key each for ada, whose requests have Idempotency-Keys, and bob, whose have none. Ada pays
-    ahead and bob has a quota, so that what is held for requests dies with servers, too."""
+    ahead and bob has a quota, so that what is held for requests dies with servers, too; not so
+    without `limits`."""
     clock = SystemClock()
-    ahead, free = PlanTerms(name="ahead", prepaid=True), PlanTerms(name="free", quota=10**9)
+    ahead = PlanTerms(name="ahead", prepaid=limits)
+    free = PlanTerms(name="free", quota=10**9 if limits else 0)
     for name, plan in (("ada", ahead), ("bob", free)):
         add_customer(database, name, plan, clock, currency="EUR", customer_id=name, starts=starts)
-    top_up(database, "ada", 10**9, clock)
+    if limits:
+        top_up(database, "ada", 10**9, clock)
     return {name == "ada": create_key(database, name, clock)[1] for name in ("ada", "bob")}
 
 

@@ -51,7 +51,7 @@ def test_a_database_that_is_gone_stops_answers_until_it_is_back(
 def test_a_gate_that_answers_without_its_database_is_found_out(
     sqlite: Database, tmp_path: Path
 ) -> None:
-    load = Load(customers(sqlite), random.Random(2))
+    load = Load(customers(sqlite, limits=False), random.Random(2))
     with nursery(f"sqlite:///{tmp_path / 'freehold.db'}", "careless") as house:
         pid, url = house.start()
         load.through([url], files_full(pid), 0.3)

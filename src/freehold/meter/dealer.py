@@ -27,7 +27,7 @@ _log = logging.getLogger("freehold.meter")
 
 TICK_SECONDS = 1.0  # unused for so long, units go back
 REVIEW_SECONDS = 2.0  # so often a purse in use is reported, kept alive, and cut to its pace
-AHEAD_SECONDS = 0.25  # of its pace, a server holds ahead
+AHEAD_SECONDS = 0.5  # of its pace, a server holds ahead
 SHARE = 100  # ahead of requests at most one of so many units that are free
 REFUSED_SECONDS = 1.0  # so long a refusal is remembered, where no clock says how long it holds
 

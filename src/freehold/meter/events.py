@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from freehold.clock import Clock, format_time
 from freehold.errors import ConflictError
-from freehold.meter.holds import rows_to_settle, settle_holds
+from freehold.meter.holds import LapsedError, rows_to_settle, settle_holds, use_holds
 from freehold.serve.ports import Outcome, Recorded, Tally, Work
 from freehold.store import schema
 from freehold.store.database import Database
@@ -55,8 +55,14 @@ def settle(
     """
     if not works:
         return []
-    with database.write() as connection:
-        return settle_within(database, connection, works, tallies, server=server, clock=clock)
+    try:
+        with database.write() as connection:
+            return settle_within(
+                database, connection, works, tallies, server=server, clock=clock, lapsed=False
+            )
+    except LapsedError:
+        with database.write() as connection:
+            return settle_within(database, connection, works, tallies, server=server, clock=clock)
 
 
 def settle_within(
@@ -67,8 +73,13 @@ def settle_within(
     *,
     server: str,
     clock: Clock,
+    lapsed: bool = True,
 ) -> list[Outcome]:
-    """As `settle`, within the transaction of something that is to be recorded with it."""
+    """As `settle`, within the transaction of something that is to be recorded with it.
+
+    Without `lapsed` holds are not looked at one by one, which is quicker; LapsedError is raised
+    where one is not there any more, and nothing of the transaction may stay.
+    """
     # Read within the transaction: SQLite's writers then record times in the order of commits.
     now = clock.now()
     at = format_time(now)
@@ -79,15 +90,17 @@ def settle_within(
         for work, outcome in zip(works, outcomes, strict=True)
         if outcome.recorded is Recorded.METERED
     ]
-    balances = rows_to_settle(database, connection, paid, now)
+    balances = rows_to_settle(database, connection, paid, now) if lapsed else {}
     counted = _insert_events(database, connection, paid, at)
     fresh = _fresh(works, counted)
-    if balances:
-        new = list(itertools.compress(works, fresh))
-        refused = settle_holds(connection, balances, new, server, now)
+    held = [work for work in itertools.compress(works, fresh) if work.hold is not None]
+    if held and lapsed:
+        refused = settle_holds(connection, balances, held, server, now)
         if refused:
             outcomes = _refuse(connection, works, outcomes, refused)
             fresh = _fresh(works, counted - refused)
+    elif held:
+        use_holds(connection, held, server, now)
     uncounted = [work for work, is_new in zip(works, fresh, strict=True) if not is_new]
     rows = _served(tallies, uncounted, server, at)
     if rows:

@@ -36,16 +36,39 @@ from freehold.store.database import Database
 __all__ = [
     "LIFE",
     "Drawn",
+    "LapsedError",
     "draw",
     "free_lapsed",
     "give_back",
     "rows_to_settle",
     "settle_holds",
+    "use_holds",
 ]
 
 LIFE = timedelta(seconds=30)
 
-_HOLDS = schema.holds
+_HOLDS, _ALLOWANCES = schema.holds, schema.allowances
+# Made once, as making and naming a statement costs as much as running it.
+_USE = (
+    _ALLOWANCES.update()
+    .where(_ALLOWANCES.c.id == sa.bindparam("row"))
+    .values(
+        used=_ALLOWANCES.c.used + sa.bindparam("n"), held=_ALLOWANCES.c.held - sa.bindparam("n")
+    )
+)
+_SPEND = (
+    _HOLDS.update()
+    .where(
+        _HOLDS.c.server == sa.bindparam("by"),
+        _HOLDS.c.allowance == sa.bindparam("row"),
+        _HOLDS.c.units >= sa.bindparam("n"),
+    )
+    .values(units=_HOLDS.c.units - sa.bindparam("n"))
+)
+
+
+class LapsedError(Exception):
+    """A hold is not there any more, or is of another month's quota than its event."""
 
 
 @dataclass(slots=True)
@@ -133,6 +156,24 @@ def free_lapsed(database: Database, clock: Clock) -> None:
         save(connection, balances.values())
 
 
+def use_holds(connection: Connection, works: Iterable[Work], server: str, at: datetime) -> None:
+    """Turn the holds of works, whose events are recorded in this transaction, into use: in two
+    statements, as long as all of them are there. Raises LapsedError if one is not, and nothing of
+    the transaction may stay: `settle_holds` can tell what to do then."""
+    month = period_of(at)
+    units: dict[str, int] = defaultdict(int)
+    for work in works:
+        for take in _balance_takes(work):
+            if take.period and take.period != month:
+                raise LapsedError
+            units[take.row] += take.units
+    rows = [{"row": row, "n": units[row], "by": server} for row in sorted(units)]
+    if rows:
+        connection.execute(_USE, rows)
+        if connection.execute(_SPEND, rows).rowcount != len(rows):
+            raise LapsedError
+
+
 def settle_holds(
     connection: Connection,
     balances: dict[str, Balance],
@@ -140,11 +181,10 @@ def settle_holds(
     server: str,
     at: datetime,
 ) -> set[str]:
-    """Turn the holds of works, whose events are recorded in this transaction, into use.
-
-    `balances` are the rows of `rows_to_settle`, locked. A hold that has lapsed, or that was taken
-    of another month's quota than the event falls into, is taken anew if there is enough. The
-    request ids of those that cannot be paid come back: their events must not stay.
+    """As `use_holds`, work by work. `balances` are the rows of `rows_to_settle`, locked. A hold that
+    has lapsed, or that was taken of another month's quota than the event falls into, is taken anew
+    if there is enough. The request ids of those that cannot be paid come back: their events must
+    not stay.
     """
     if not balances:
         return set()
