@@ -20,7 +20,7 @@ from freehold.bill.document import Issuer
 from freehold.bill.invoices import close_all
 from freehold.bill.periods import period_of
 from freehold.bill.reconcile import Reconciliation, reconcile
-from freehold.clock import SteadyClock, SystemClock, format_time
+from freehold.clock import SystemClock, format_time
 from freehold.project import Project
 from freehold.serve.server import ServerThread
 from freehold.store import schema
@@ -101,10 +101,7 @@ def over_the_month(database: Database, steady: bool) -> Reconciliation:
     load = Load(customers(database, starts=before.start), random.Random(5))
     clock = Jumping(month.start - timedelta(minutes=20))
     issuer = Issuer.of(Project(Path(), "chaos"))
-    gate = ProjectGate(database, clock, server="s")
-    if not steady:
-        assert isinstance(gate._records, SteadyClock)
-        gate._records = clock
+    gate = ProjectGate(database, clock, server="s", records=None if steady else clock)
     with ServerThread({"bank": FakeEngine()}, gate, SETTINGS, clock=clock) as server:
         load.through([server.url], nullcontext(), 0.05)
         clock.at += timedelta(minutes=25)
@@ -112,6 +109,7 @@ def over_the_month(database: Database, steady: bool) -> Reconciliation:
         close_all(database, before, SystemClock(), issuer)
         clock.at -= timedelta(minutes=25)
         load.through([server.url], nullcontext(), 0.05)
+    gate.close()
     assert violations(database, load.diary) == []
     at = [event.at for event in rows(database, schema.usage_events)]
     assert {text < format_time(month.start) for text in at} == {True, False}

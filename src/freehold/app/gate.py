@@ -23,12 +23,15 @@ __all__ = ["ProjectGate"]
 class ProjectGate:
     """Of one server, whose name no other has. `close` gives back what it holds."""
 
-    def __init__(self, database: Database, clock: Clock, server: str) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, server: str, *, records: Clock | None = None
+    ) -> None:
+        """`records` says when an answer was recorded: if it is not given, a clock that never goes
+        back. Limits follow `clock` itself: a bucket that stood still until a clock that was set
+        back has caught up would let nobody in."""
         self._database = database
         self._clock = clock
-        # What is recorded never goes back in time. Limits follow the clock itself: a bucket that
-        # stood still until a clock has caught up would let nobody in.
-        self._records = SteadyClock(clock)
+        self._records = records or SteadyClock(clock)
         self.server = server
         self._keys = KeyRing(database, clock=clock, complete=self._complete)
         self._dealer = Dealer(database, server, clock)

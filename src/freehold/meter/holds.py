@@ -181,10 +181,11 @@ def settle_holds(
     server: str,
     at: datetime,
 ) -> set[str]:
-    """As `use_holds`, work by work. `balances` are the rows of `rows_to_settle`, locked. A hold that
-    has lapsed, or that was taken of another month's quota than the event falls into, is taken anew
-    if there is enough. The request ids of those that cannot be paid come back: their events must
-    not stay.
+    """As `use_holds`, work by work; `balances` are the rows of `rows_to_settle`, locked.
+
+    A hold that has lapsed, or that was taken of another month's quota than the event falls into, is
+    taken anew if there is enough. The request ids of those that cannot be paid come back: their
+    events must not stay.
     """
     if not balances:
         return set()
