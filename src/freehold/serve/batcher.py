@@ -80,6 +80,7 @@ class Batcher:
         self._queue = FairQueue(batch_tokens)
         self._aside: Callable[[], None] | None = None
         self._stopping = False
+        self._sleeping = False  # whether the engine thread waits to be woken
         self._pace = 0.0  # tokens a second of engine time; written by the engine thread
         self._finished: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         self._threads = [
@@ -132,9 +133,10 @@ class Batcher:
         if job.deadline is not None:
             left = job.deadline - self._clock.monotonic()
             job.timer = self._loop.call_later(left, self._withdraw, job, too_late())
-        with self._wake:
+        with self._lock:
             self._queue.add(job.engine, job.items)
-            self._wake.notify()
+            if self._sleeping:
+                self._wake.notify()
         return result
 
     def cancel(self, job: Job) -> bool:
@@ -233,7 +235,9 @@ class Batcher:
                 while (chosen := self._choose()) is None and not self._stopping:
                     if self._aside is not None:
                         break
+                    self._sleeping = True
                     self._wake.wait()
+                    self._sleeping = False
                 call = None
                 if chosen is None:
                     call, self._aside = self._aside, None

@@ -23,11 +23,11 @@ class Callers:
     async def of(self, authorization: bytes) -> Caller:
         """Who sends this Authorization header. Raises AuthError and StoreError."""
         scheme, _, token = authorization.decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = token.strip()
+        if not token or (scheme != "Bearer" and scheme.lower() != "bearer"):
             raise AuthError(
                 "The API key is missing.", hint="Send it as `Authorization: Bearer fh_...`."
             )
-        token = token.strip()
         caller = self._gate.remembered(token)
         if caller is not None:
             return caller
