@@ -113,6 +113,10 @@ def test_what_a_task_s_schema_allows_is_answered_by_its_schema(
         for name, value in parameters.items():
             if isinstance(value, float):  # 1.0 is a whole number to JSON Schema, but not here
                 parameters[name] = int(value)
+        if labels := parameters.get("candidate_labels"):
+            # Texts times labels are bounded, which no schema of one request can say.
+            texts = len(case.body["inputs"]) if isinstance(case.body["inputs"], list) else 1
+            parameters["candidate_labels"] = labels[: max(1, SETTINGS.max_inputs // texts)]
         case.call_and_validate(
             base_url=tasks.url,
             headers={"Authorization": "Bearer any"},
